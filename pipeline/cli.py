@@ -1,0 +1,70 @@
+"""The command line's entry: a table of commands, each loaded only when it is called."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from pipeline.errors import InterruptedRun, KinetError
+from pipeline.options import debug_option, workspace_option
+
+# Each command's name, where it stands, and its help line: `--help` imports none of them.
+COMMANDS = {
+    "demo": ("pipeline.commands.demo:demo", "Run the whole pipeline on the synthetic data set."),
+    "manifest": ("pipeline.commands.manifest:manifest", "List the videos of a data set and check them."),
+    "teacher": ("teachers.commands.teacher:teacher", "Import, train and score the two teachers."),
+    "label": ("pipeline.commands.label:label", "Stage one: run both teachers over every frame; resumes."),
+    "status": ("pipeline.commands.status:status", "Say what is labelled, quarantined and missing."),
+    "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
+    "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),
+    "evaluate": ("student.commands.evaluate:evaluate", "Score a run with 25 segments and 10 crops."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module_name, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module_name), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="kinet-pipeline")
+@workspace_option
+@debug_option
+def cli(**_: Any) -> None:
+    """Distil human parsing and scene labels from two teachers, then train KINet for action recognition."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a KinetError becomes one line on stderr and its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(args=arguments, prog_name="kinet-pipeline", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("kinet-pipeline: interrupted", err=True)
+        sys.exit(130)
+    except KinetError as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"kinet-pipeline: {' '.join(str(error).split())}", err=True)
+        sys.exit(error.exit_code if isinstance(error, InterruptedRun) else 1)
+
+
+if __name__ == "__main__":
+    main()

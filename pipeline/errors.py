@@ -1,0 +1,96 @@
+"""The error tree of the engine and of the floors above it.
+
+KinetError                     (manifests.errors) one line on stderr, exit code 1
+├── ManifestError              (manifests.errors)
+├── WorkspaceError             a workspace that lacks or contradicts what a command needs
+├── VideoError                 one video cannot be labelled; `.reason` is the typed reason that is counted
+├── ShardError                 a shard or receipt that is damaged or not what it should be
+├── PlanError                  a plan that contradicts what is on disk (fingerprint, manifest changed)
+├── TeacherError               a teacher file that is missing, malformed, or holds code
+├── CheckpointError            a training checkpoint that is missing, damaged or of another run
+└── InterruptedRun             SIGINT or SIGTERM; exit code 130 or 143
+"""
+
+from enum import StrEnum
+
+from manifests.errors import KinetError, ManifestError, UnknownDatasetError
+
+__all__ = [
+    "CheckpointError",
+    "InterruptedRun",
+    "KinetError",
+    "ManifestError",
+    "PlanError",
+    "Reason",
+    "ShardError",
+    "TeacherError",
+    "UnknownDatasetError",
+    "VideoError",
+    "WorkspaceError",
+]
+
+
+class Reason(StrEnum):
+    """Why a video has no labels, or not all of them. The names stand in receipts and in quarantine.csv."""
+
+    MISSING = "missing"
+    EMPTY_FILE = "empty_file"
+    UNREADABLE = "unreadable"
+    NO_VIDEO_STREAM = "no_video_stream"
+    NO_FRAMES = "no_frames"
+    FRAME_COUNT = "frame_count"
+    TRUNCATED = "truncated"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+
+
+class WorkspaceError(KinetError):
+    """The workspace lacks or contradicts what a command needs."""
+
+
+class VideoError(KinetError):
+    """One video cannot be decoded.
+
+    Attributes:
+        reason: the typed reason under which the video is counted.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ShardError(KinetError):
+    """A shard or its receipt is damaged, or is not what the plan says."""
+
+
+class PlanError(KinetError):
+    """The plan on disk and what was asked for do not fit together."""
+
+
+class TeacherError(KinetError):
+    """A teacher file is missing, malformed, or would execute code."""
+
+
+class CheckpointError(KinetError):
+    """A training checkpoint is missing, damaged, or belongs to another configuration."""
+
+
+class InterruptedRun(KinetError):
+    """The user or the scheduler ended the run.
+
+    Attributes:
+        exit_code: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message, exit_code)
+        self.message = message
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return self.message

@@ -1,0 +1,46 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from pipeline.workspace import WORKSPACE_VARIABLE, Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _keep_workspace(ctx: click.Context, param: click.Parameter, value: str | None) -> Workspace:
+    """Take the value given nearest to the command: after the subcommand, before it, the variable, the default."""
+    chosen = value or ctx.find_root().meta.get("kinet.workspace")
+    ctx.find_root().meta["kinet.workspace"] = chosen
+    return Workspace.locate(chosen)
+
+
+def workspace_option(command: F) -> F:
+    """Add ``--workspace DIR``, passed on as a `Workspace`; it may stand before or after the subcommand."""
+    return click.option(
+        "--workspace",
+        metavar="DIR",
+        callback=_keep_workspace,
+        help=f"Folder of manifests, teachers, shards and runs.  [default: ${WORKSPACE_VARIABLE} or ./kinet-workspace]",
+    )(command)
+
+
+def debug_option(command: F) -> F:
+    """Add ``--debug``, which `main` looks for itself."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a fault.")(command)
+
+
+def dataset_option(command: F) -> F:
+    """Add the required ``--dataset NAME``."""
+    return click.option("--dataset", required=True, metavar="NAME", help="Data set, as named by `manifest build`.")(
+        command
+    )
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``, passed on as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")(
+        command
+    )
