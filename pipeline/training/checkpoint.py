@@ -1,0 +1,115 @@
+"""Checkpoints that are either whole or not there, and that hold plain data only.
+
+A checkpoint is `checkpoints/step-00000120.pt` in the run's folder: written under another name, synced, then renamed.
+It holds tensors, numbers, strings, lists and dictionaries, so that it loads with `weights_only=True`; nothing in it is
+ever executed.
+"""
+
+import logging
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_FORMAT = 1
+_NAME = re.compile(r"step-(\d+)\.pt")
+
+
+def checkpoint_path(checkpoint_dir: Path, step: int) -> Path:
+    """Return where the checkpoint after `step` optimiser steps lies."""
+    return checkpoint_dir / f"step-{step:08d}.pt"
+
+
+def list_checkpoints(checkpoint_dir: Path) -> list[Path]:
+    """List a run's checkpoints, oldest first; a write that was cut short is not among them."""
+    if not checkpoint_dir.is_dir():
+        return []
+    return sorted(path for path in checkpoint_dir.iterdir() if _NAME.fullmatch(path.name))
+
+
+def save_checkpoint(state: Mapping[str, Any], checkpoint_dir: Path, *, step: int, keep: int = 2) -> Path:
+    """Write a checkpoint atomically, then remove all but the newest `keep`.
+
+    Raises:
+        CheckpointError: the disk is full or refuses the write; the earlier checkpoints are untouched.
+    """
+    path = checkpoint_path(checkpoint_dir, step)
+    part_path = path.with_suffix(".pt.part")
+    try:
+        checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        with part_path.open("wb") as file:
+            torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part_path.replace(path)
+        _sync_folder(checkpoint_dir)
+    # torch's zip writer turns a failed write into RuntimeError.
+    except (OSError, RuntimeError) as error:
+        part_path.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"checkpoint {path}: cannot be written ({error}); free some disk space, then go on with --resume"
+        ) from error
+    for old_path in list_checkpoints(checkpoint_dir)[:-keep]:
+        old_path.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read one checkpoint.
+
+    Raises:
+        CheckpointError: missing, damaged, of another format, or holding more than plain data.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {path}: no such file") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"checkpoint {path}: not plain data, refused; only files that train-student wrote"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[:1]
+        raise CheckpointError(
+            f"checkpoint {path}: damaged ({''.join(first_line)}); remove it to use an earlier one"
+        ) from error
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != CHECKPOINT_FORMAT:
+        raise CheckpointError(f"checkpoint {path}: expected format {CHECKPOINT_FORMAT}, found {found}")
+    return state
+
+
+def load_latest_checkpoint(checkpoint_dir: Path, *, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """Read the newest checkpoint that is whole; None where there is none at all.
+
+    A damaged one is passed over with a warning, so that a bad block costs some steps and not the run.
+
+    Raises:
+        CheckpointError: there are checkpoints, and every one is damaged.
+    """
+    newest_first = list_checkpoints(checkpoint_dir)[::-1]
+    for path in newest_first:
+        try:
+            return load_checkpoint(path, device=device)
+        except CheckpointError as error:
+            if path == newest_first[-1]:
+                raise
+            logger.warning("%s; taking the one before", error)
+    return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""End a run cleanly on SIGINT and SIGTERM."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+from pipeline.errors import InterruptedRun
+
+_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class StopRequest:
+    """Remember that SIGINT or SIGTERM came, so that a loop can end where its state is whole.
+
+    The first signal is noted; a second one raises KeyboardInterrupt at once. Outside the main thread, where Python
+    delivers no signals, it notes nothing. The former handlers come back at the end.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._former: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in _EXIT_CODES:
+                self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+
+    def raise_if_asked(self, saved: str) -> None:
+        """Raise InterruptedRun where a signal came; `saved` says what is safe and how to go on."""
+        if self.signal is not None:
+            raise InterruptedRun(f"stopped by {self.signal.name}; {saved}", _EXIT_CODES[self.signal])
