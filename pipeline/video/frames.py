@@ -1,0 +1,112 @@
+"""Read chosen frames of a video, the same ones that an in-order decode gives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import Reason, VideoError
+from pipeline.video.decoding import FRAME_HEIGHT, FRAME_WIDTH, DecodeReport, VideoFile
+from pipeline.video.hashing import hash_frames
+
+MAX_SEEK_CHECKS = 8
+
+
+def read_frames(
+    path: str | Path,
+    frame_indices: Sequence[int] | NDArray[np.integer],
+    *,
+    seek: bool = False,
+    height: int = FRAME_HEIGHT,
+    width: int = FRAME_WIDTH,
+) -> NDArray[np.uint8]:
+    """Read frames by their index in a full in-order decode.
+
+    Args:
+        path: the video file.
+        frame_indices: [n], any order, repeats allowed.
+        seek: start from the nearest keyframe rather than from the first frame. Right only for a video whose shard says `seek_exact`;
+            elsewhere a container's timestamps do not say which frame is the i-th.
+        height, width: size of the frames, in pixels; the labels' own by default.
+
+    Returns:
+        uint8 RGB [n, height, width, 3].
+
+    Raises:
+        ValueError: an index below 0 or past the last frame.
+        VideoError: the file cannot be decoded.
+    """
+    wanted = np.asarray(frame_indices, dtype=np.int64)
+    if wanted.size and wanted.min() < 0:
+        raise ValueError(f"{path}: frame {wanted.min()} asked for; frames are counted from 0")
+    video_path = Path(path)
+    with VideoFile(video_path, height=height, width=width) as video:
+        order = np.unique(wanted)
+        found = _seek_frames(video, order) if seek else _scan_frames(video, order)
+    pixels = np.empty((len(wanted), height, width, 3), dtype=np.uint8)
+    for row, index in enumerate(wanted.tolist()):
+        pixels[row] = found[index]
+    return pixels
+
+
+def _scan_frames(video: VideoFile, order: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
+    """Decode from the first frame to the last wanted one."""
+    wanted = set(order.tolist())
+    found: dict[int, NDArray[np.uint8]] = {}
+    if not wanted:
+        return found
+    for index, (frame, _) in enumerate(video.frames()):
+        if index in wanted:
+            found[index] = frame
+            if len(found) == len(wanted):
+                return found
+    raise _past_the_end(video.path, int(order[-1]), video.report.num_frames)
+
+
+def _seek_frames(video: VideoFile, order: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
+    """Decode from the keyframe before each wanted frame, going on where the next one is not behind a later keyframe."""
+    with VideoFile(video.path, height=video.height, width=video.width) as header:
+        times = header.frame_times()
+    if order.size and order[-1] >= len(times):
+        raise _past_the_end(video.path, int(order[-1]), len(times))
+    found: dict[int, NDArray[np.uint8]] = {}
+    for index in order.tolist():
+        for pts, frame in video.frames_from(times[index]):
+            if pts == times[index]:
+                found[index] = frame
+                break
+        else:
+            raise VideoError(Reason.UNREADABLE, f"{video.path}: seeking does not find frame {index}")
+    return found
+
+
+def _past_the_end(path: Path, index: int, num_frames: int) -> ValueError | VideoError:
+    if num_frames == 0:
+        return VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
+    return ValueError(f"{path}: frame {index} asked for, the video decodes to {num_frames} frames")
+
+
+def is_seek_exact(path: Path, report: DecodeReport, frame_hashes: NDArray[np.uint64]) -> bool:
+    """Say whether seeking in a video gives the frames of its in-order decode.
+
+    The timestamps must name the frames one to one, and seeking to up to eight keyframes must land on the frame whose hash the in-order
+    decode gave. A frame behind a keyframe then follows from it; stage two compares each frame's hash all the same.
+
+    Args:
+        path: the video.
+        report: of a finished in-order decode.
+        frame_hashes: uint64 [num_frames], of the same decode.
+    """
+    if report.fault is not None or not report.keyframes or not report.timestamps_index_frames:
+        return False
+    chosen = {report.keyframes[i * len(report.keyframes) // MAX_SEEK_CHECKS] for i in range(MAX_SEEK_CHECKS)}
+    with VideoFile(path) as video:
+        for index in sorted(chosen):
+            pts = report.frame_pts[index]
+            if pts is None:
+                return False
+            landed = next(iter(video.frames_from(pts)), None)
+            if landed is None or landed[0] != pts or hash_frames(landed[1][None])[0] != frame_hashes[index]:
+                return False
+    return True

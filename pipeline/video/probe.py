@@ -1,0 +1,50 @@
+"""Find out what a video holds by decoding all of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import Reason, VideoError
+from pipeline.video.decoding import VideoFile
+
+
+@dataclass(frozen=True)
+class VideoProbe:
+    """What a full in-order decode found.
+
+    Attributes:
+        num_frames: frames that decode, the trusted count.
+        fps: average frames per second; None where the container does not say.
+        height, width: coded size in pixels.
+        declared_frames: the header's count; None where it states none.
+        complete: whether this is the whole video.
+        reason, message: why it is not, or None.
+    """
+
+    num_frames: int
+    fps: float | None
+    height: int
+    width: int
+    declared_frames: int | None
+    complete: bool
+    reason: Reason | None = None
+    message: str | None = None
+
+
+def probe_video(path: Path) -> VideoProbe:
+    """Decode a video once and count what it gives; raise VideoError where nothing decodes."""
+    with VideoFile(path, height=8, width=16) as video:
+        for _ in video.frames():
+            pass
+        if video.report.num_frames == 0:
+            raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
+        reason, message = video.report.fault or (None, None)
+        return VideoProbe(
+            num_frames=video.report.num_frames,
+            fps=video.fps,
+            height=video.display_size[0],
+            width=video.display_size[1],
+            declared_frames=video.report.declared_frames,
+            complete=reason is None,
+            reason=reason,
+            message=message,
+        )
