@@ -1,0 +1,73 @@
+"""Cross Branch Integration: human and scene knowledge enters the action branch's feature maps.
+
+Shape suffixes: B images, C channels, H/W map size.
+"""
+
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from student.options import CbiGate, check_choice
+
+
+class CrossBranchIntegration(nn.Module):
+    """Gate the auxiliary branches' maps by the action map and join the three back to C channels.
+
+    ``g_k = ReLU(BN_k(a * h_k) + h_k)`` for k in human, scene; the output is a 1x1 convolution of
+    ``concat[a, g_human, g_scene]`` (paper section 3.3 and Figure 3). The paper leaves the residual's operand open;
+    `gate` chooses another reading (see `KINetOptions.cbi_gate`).
+
+    The convolution starts as the identity on ``a`` and zero elsewhere, its bias at zero, so that a pre-trained action
+    branch sees its own features unchanged at first. The paper says nothing of the start.
+
+    Args:
+        channels: C, of each of the three maps and of the output.
+        gate: the reading of the gate.
+    """
+
+    def __init__(self, channels: int, *, gate: CbiGate = "residual_auxiliary") -> None:
+        super().__init__()
+        check_choice("gate", gate, get_args(CbiGate))
+        self.channels = channels
+        self.gate = gate
+        self.human_norm = nn.BatchNorm2d(channels)
+        self.scene_norm = nn.BatchNorm2d(channels)
+        self.reduce = nn.Conv2d(3 * channels, channels, kernel_size=1)
+        self.reset_reduce()
+
+    def reset_reduce(self) -> None:
+        """Make the 1x1 convolution pass the action map and nothing else."""
+        bias = self.reduce.bias
+        assert bias is not None  # for the type checker: the layer is made with one
+        with torch.no_grad():
+            self.reduce.weight.zero_()
+            self.reduce.weight[:, : self.channels, 0, 0].copy_(torch.eye(self.channels))
+            bias.zero_()
+
+    def forward(self, action_BCHW: Tensor, human_BCHW: Tensor, scene_BCHW: Tensor) -> Tensor:
+        """Return the new action map, float [B, C, H, W], from three maps of that shape.
+
+        Raises:
+            ValueError: the maps differ in shape, or do not have C channels.
+        """
+        shapes = {tuple(action_BCHW.shape), tuple(human_BCHW.shape), tuple(scene_BCHW.shape)}
+        if len(shapes) != 1 or action_BCHW.dim() != 4 or action_BCHW.shape[1] != self.channels:
+            raise ValueError(
+                f"CBI: expected three maps [B, {self.channels}, H, W] of one shape, found action "
+                f"{list(action_BCHW.shape)}, human {list(human_BCHW.shape)}, scene {list(scene_BCHW.shape)}"
+            )
+        gated_human_BCHW = self._gated(action_BCHW, human_BCHW, self.human_norm)
+        gated_scene_BCHW = self._gated(action_BCHW, scene_BCHW, self.scene_norm)
+        joined: Tensor = self.reduce(torch.cat([action_BCHW, gated_human_BCHW, gated_scene_BCHW], dim=1))
+        return joined
+
+    def _gated(self, action_BCHW: Tensor, auxiliary_BCHW: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+        match self.gate:
+            case "residual_auxiliary":
+                return F.relu(norm(action_BCHW * auxiliary_BCHW) + auxiliary_BCHW)
+            case "residual_action":
+                return F.relu(norm(action_BCHW * auxiliary_BCHW) + action_BCHW)
+            case "sigmoid":
+                return action_BCHW * torch.sigmoid(norm(auxiliary_BCHW))

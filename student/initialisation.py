@@ -1,0 +1,98 @@
+"""Start a student from ImageNet weights in torchvision's layout; loading never executes code from a file."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import CheckpointError
+from student.branches import BlockChain
+
+CLASSIFIER_PREFIXES = ("fc.", "classifier.")
+OPTIONAL_SUFFIX = ".num_batches_tracked"
+NUM_KEYS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was taken from a checkpoint, all by the checkpoint's own keys.
+
+    Attributes:
+        used: keys whose tensors are now in the model; those of forked blocks are in all three branches.
+        missing: keys that the model has and the file lacks; only BatchNorm's batch counters, which old files lack,
+            can be missing.
+        unexpected: keys that the model has no place for: ImageNet's classifier.
+    """
+
+    used: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def load_imagenet_weights(model: nn.Module, path: Path) -> LoadReport:
+    """Load a backbone's ImageNet weights into the trunk and every branch of a student, in place.
+
+    Args:
+        model: a KINet or a TSN.
+        path: a state_dict in torchvision's layout for the student's backbone, by ``torch.save`` or as safetensors.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, holds code, or is of another architecture; the model is then
+            unchanged.
+    """
+    source = read_state_dict(path)
+    targets = [pair for module in model.modules() if isinstance(module, BlockChain) for pair in module.source_tensors()]
+    wanted = {key for key, _ in targets}
+    missing = sorted(wanted - source.keys())
+    unexpected = sorted(source.keys() - wanted)
+    lacking = [key for key in missing if not key.endswith(OPTIONAL_SUFFIX)]
+    foreign = [key for key in unexpected if not key.startswith(CLASSIFIER_PREFIXES)]
+    misshapen = [key for key, tensor in targets if key in source and source[key].shape != tensor.shape]
+    if lacking or foreign or misshapen:
+        raise CheckpointError(
+            f"{path}: not the ImageNet weights of this student's backbone in torchvision's layout: "
+            f"{_shown('missing', lacking)}, {_shown('unexpected', foreign)}, "
+            f"{_shown('of another shape', sorted(set(misshapen)))}; choose the file or the backbone that fits the other"
+        )
+    with torch.no_grad():
+        for key, tensor in targets:
+            if key in source:
+                tensor.copy_(source[key])
+    return LoadReport(used=tuple(sorted(wanted & source.keys())), missing=tuple(missing), unexpected=tuple(unexpected))
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a flat state_dict from a ``.safetensors`` file, or else from a ``torch.save`` file without executing code.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable, holds code, or holds something else.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weights file; give a local state_dict in torchvision's layout")
+    try:
+        if path.suffix == ".safetensors":
+            content: object = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: not a plain state_dict (it may hold pickled code, which is never executed); "
+            "save the module's state_dict() alone"
+        ) from error
+    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: damaged or not a weights file: {first_line}") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise CheckpointError(f"{path}: expected a flat state_dict of tensors, found something else")
+    return content
+
+
+def _shown(what: str, keys: list[str]) -> str:
+    listed = f" ({', '.join(keys[:NUM_KEYS_SHOWN])}{', ...' if len(keys) > NUM_KEYS_SHOWN else ''})" if keys else ""
+    return f"{len(keys)} {what}{listed}"

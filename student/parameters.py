@@ -1,0 +1,100 @@
+"""What of a student is trained, and how: parameter groups, partial BatchNorm, parameter counts."""
+
+from typing import TypedDict
+
+from torch import nn
+
+from student.branches import BlockChain
+
+BIAS_LR_FACTOR = 2.0
+
+
+class ParameterGroup(TypedDict):
+    """One group, as torch's optimisers take it; `name` and `lr_factor` are for schedules and logs."""
+
+    name: str
+    params: list[nn.Parameter]
+    lr: float
+    lr_factor: float
+    weight_decay: float
+
+
+class FixedBatchNorm2d(nn.BatchNorm2d):
+    """A BatchNorm that always normalises by its running statistics, also while the network around it trains."""
+
+    def train(self, mode: bool = True) -> "FixedBatchNorm2d":
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+
+def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[ParameterGroup]:
+    """Sort every trainable parameter into one of three groups (TSN's recipe).
+
+    Weights have the learning rate and the decay; biases twice the rate and no decay; BatchNorm's weights and biases
+    the rate and no decay. Frozen parameters (`requires_grad` False) are in none. Empty groups are left out.
+    """
+    weights: list[nn.Parameter] = []
+    biases: list[nn.Parameter] = []
+    norms: list[nn.Parameter] = []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            if isinstance(module, nn.BatchNorm2d):
+                norms.append(parameter)
+            elif name == "bias":
+                biases.append(parameter)
+            else:
+                weights.append(parameter)
+    groups = [
+        _group("weights", weights, lr, 1.0, weight_decay),
+        _group("biases", biases, lr, BIAS_LR_FACTOR, 0.0),
+        _group("batchnorm", norms, lr, 1.0, 0.0),
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def freeze_batchnorm_except_first(model: nn.Module) -> list[str]:
+    """Freeze the statistics and the affine parameters of all pre-trained BatchNorms but the first (TSN's partial BN).
+
+    Pre-trained are those of the backbone, in trunk and branches. The others (of CBI and of the human decoder) never
+    saw ImageNet and stay trainable. The frozen ones stay so when the model is set to training mode; the keys of the
+    state_dict do not change.
+
+    Returns:
+        The names of the frozen modules; none for a backbone without BatchNorm.
+    """
+    pretrained = [
+        f"{chain_name}.{name}"
+        for chain_name, chain in model.named_modules()
+        if isinstance(chain, BlockChain)
+        for name, module in chain.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+    ]
+    frozen = pretrained[1:]
+    for name in frozen:
+        parent_name, _, child_name = name.rpartition(".")
+        parent = model.get_submodule(parent_name)
+        setattr(parent, child_name, _fixed(parent.get_submodule(child_name)))
+    return frozen
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count a model's parameters; give `model.to_inference()` for the number that papers state."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _fixed(norm: nn.Module) -> FixedBatchNorm2d:
+    """Make a fixed BatchNorm with the very parameters and buffers of another."""
+    assert isinstance(norm, nn.BatchNorm2d)  # for the type checker: the caller chose it so
+    fixed = FixedBatchNorm2d(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    fixed.weight, fixed.bias = norm.weight, norm.bias
+    fixed.running_mean, fixed.running_var = norm.running_mean, norm.running_var
+    fixed.num_batches_tracked = norm.num_batches_tracked
+    for parameter in fixed.parameters():
+        parameter.requires_grad_(False)
+    return fixed.train()
+
+
+def _group(name: str, params: list[nn.Parameter], lr: float, lr_factor: float, weight_decay: float) -> ParameterGroup:
+    return ParameterGroup(name=name, params=params, lr=lr * lr_factor, lr_factor=lr_factor, weight_decay=weight_decay)

@@ -1,0 +1,88 @@
+"""Temporal Segment Network: the baseline, one 2-D network over a few frames of a video.
+
+Shape suffixes: B clips, T segments, N images, C channels, H/W frame size, d feature width, K classes.
+"""
+
+from torch import Tensor, nn
+
+from student.backbones import CutBackbone, cut_resnet18, cut_resnet50, cut_squeezenet1_1
+from student.branches import BlockChain
+from student.heads import check_frames, make_classifier, pool
+from student.outputs import BranchFeatures, StudentOutputs
+from student.seeding import seeded
+
+DEFAULT_DROPOUT = 0.5
+
+
+class TSN(nn.Module):
+    """Classify each frame and average the logits over segments (Wang et al. 2016, average consensus).
+
+    Args:
+        backbone: the whole backbone up to its last map.
+        classifier: linear, from its channels to the classes.
+        dropout: probability, before the classifier.
+    """
+
+    def __init__(self, *, backbone: BlockChain, classifier: nn.Linear, dropout: float = DEFAULT_DROPOUT) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.action_classifier = classifier
+
+    def forward(self, frames_BTCHW: Tensor) -> StudentOutputs:
+        """Score clips: float frames [B, T, 3, H, W] to `action_logits` [B, K] and nothing else."""
+        check_frames(frames_BTCHW)
+        num_clips, num_segments = frames_BTCHW.shape[:2]
+        features_Nd = self.extract_features(frames_BTCHW.flatten(0, 1)).action
+        segments = BranchFeatures(features_Nd.unflatten(0, (num_clips, num_segments)), None, None)
+        return StudentOutputs(action_logits=self.classify_segments(segments))
+
+    def extract_features(self, frames_NCHW: Tensor) -> BranchFeatures:
+        """Return the pooled features [N, d] of single images, float [N, 3, H, W]."""
+        return BranchFeatures(action=pool(self.backbone(frames_NCHW)), human=None, scene=None)
+
+    def classify_segments(self, features: BranchFeatures) -> Tensor:
+        """Score clips by their segments' features [B, T, d]: logits [B, K]."""
+        logits: Tensor = self.action_classifier(self.dropout(features.action)).mean(dim=1)
+        return logits
+
+    def to_inference(self) -> "TSN":
+        """Return itself: TSN has nothing that only training needs."""
+        return self
+
+
+def tsn_resnet50(num_classes: int, num_segments: int = 3, *, dropout: float = DEFAULT_DROPOUT, seed: int = 0) -> TSN:
+    """Build TSN on ResNet-50: 24.3 M parameters for 400 classes (paper Table 2: 24.4 M).
+
+    Args:
+        num_classes: K.
+        num_segments: T; TSN has no weights that depend on it.
+        dropout: probability before the classifier.
+        seed: of the random start.
+    """
+    with seeded(seed):
+        return _assemble(cut_resnet50(), num_classes, num_segments, dropout)
+
+
+def tsn_resnet18(num_classes: int, num_segments: int = 3, *, dropout: float = DEFAULT_DROPOUT, seed: int = 0) -> TSN:
+    """Build TSN on ResNet-18; arguments as of `tsn_resnet50`."""
+    with seeded(seed):
+        return _assemble(cut_resnet18(), num_classes, num_segments, dropout)
+
+
+def tsn_squeezenet1_1(
+    num_classes: int, num_segments: int = 3, *, dropout: float = DEFAULT_DROPOUT, seed: int = 0
+) -> TSN:
+    """Build TSN on SqueezeNet 1.1; arguments as of `tsn_resnet50`."""
+    with seeded(seed):
+        return _assemble(cut_squeezenet1_1(), num_classes, num_segments, dropout)
+
+
+def _assemble(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float) -> TSN:
+    if num_segments < 1:
+        raise ValueError(f"num_segments: expected at least 1, found {num_segments}")
+    return TSN(
+        backbone=BlockChain(cut.stem + cut.res4 + cut.res5),
+        classifier=make_classifier(cut.feature_dim, num_classes),
+        dropout=dropout,
+    )
