@@ -112,25 +112,25 @@ class ActionKnowledgeGraph(nn.Module):
         self.phi: nn.Module = nn.Identity() if relation == "dot" else nn.Linear(dim, dim, bias=False)
         self.pair_weight = nn.Linear(2 * dim, 1, bias=False) if relation == "concatenation" else None
 
-    def forward(self, action_BTd: Tensor, human_BTd: Tensor, scene_BTd: Tensor) -> Tensor:
-        """Return the action rows of Z, float [B, T, d]; ValueError where the shapes do not fit."""
-        return self.reason(action_BTd, human_BTd, scene_BTd).action
+    def forward(self, action: Tensor, human: Tensor, scene: Tensor) -> Tensor:
+        """Return the action rows of Z, float [B, T, d], for features of that shape; ValueError for another shape."""
+        return self.reason(action, human, scene).action
 
-    def reason(self, action_BTd: Tensor, human_BTd: Tensor, scene_BTd: Tensor) -> GraphOutput:
+    def reason(self, action: Tensor, human: Tensor, scene: Tensor) -> GraphOutput:
         """Compute what `forward` returns, with the edges that led to it."""
-        for name, features in (("action", action_BTd), ("human", human_BTd), ("scene", scene_BTd)):
-            if features.shape != action_BTd.shape or features.shape[1:] != (self.num_segments, self.dim):
+        for name, features in (("action", action), ("human", human), ("scene", scene)):
+            if features.shape != action.shape or features.shape[1:] != (self.num_segments, self.dim):
                 raise ValueError(
                     f"AKG: expected {name} features [B, {self.num_segments}, {self.dim}], found {list(features.shape)}"
                 )
-        nodes_BNd = torch.cat([action_BTd, scene_BTd, human_BTd], dim=1)
+        nodes_BNd = torch.cat([action, scene, human], dim=1)
         edges_BNN = self._edges(nodes_BNd)
         kept_BNN = edges_BNN * self.mask
         # Only the action rows are read, so only they are multiplied by W.
         mixed_BTd = kept_BNN[:, : self.num_segments].to(nodes_BNd.dtype) @ nodes_BNd
         summed_BTd = self.weight(mixed_BTd)
         if self.residual:
-            summed_BTd = summed_BTd + action_BTd
+            summed_BTd = summed_BTd + action
         return GraphOutput(action=F.relu(summed_BTd), edges=edges_BNN)
 
     def _edges(self, nodes_BNd: Tensor) -> Tensor:

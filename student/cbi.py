@@ -35,33 +35,25 @@ class CrossBranchIntegration(nn.Module):
         self.human_norm = nn.BatchNorm2d(channels)
         self.scene_norm = nn.BatchNorm2d(channels)
         self.reduce = nn.Conv2d(3 * channels, channels, kernel_size=1)
-        self.reset_reduce()
+        nn.init.dirac_(self.reduce.weight)  # ones from action channel i to output channel i, zeros elsewhere
+        nn.init.zeros_(self.reduce.bias)  # type: ignore[arg-type]
 
-    def reset_reduce(self) -> None:
-        """Make the 1x1 convolution pass the action map and nothing else."""
-        bias = self.reduce.bias
-        assert bias is not None  # for the type checker: the layer is made with one
-        with torch.no_grad():
-            self.reduce.weight.zero_()
-            self.reduce.weight[:, : self.channels, 0, 0].copy_(torch.eye(self.channels))
-            bias.zero_()
-
-    def forward(self, action_BCHW: Tensor, human_BCHW: Tensor, scene_BCHW: Tensor) -> Tensor:
+    def forward(self, action: Tensor, human: Tensor, scene: Tensor) -> Tensor:
         """Return the new action map, float [B, C, H, W], from three maps of that shape.
 
         Raises:
             ValueError: the maps differ in shape, or do not have C channels.
         """
-        shapes = {tuple(action_BCHW.shape), tuple(human_BCHW.shape), tuple(scene_BCHW.shape)}
-        if len(shapes) != 1 or action_BCHW.dim() != 4 or action_BCHW.shape[1] != self.channels:
+        shapes = {tuple(action.shape), tuple(human.shape), tuple(scene.shape)}
+        if len(shapes) != 1 or action.dim() != 4 or action.shape[1] != self.channels:
             raise ValueError(
                 f"CBI: expected three maps [B, {self.channels}, H, W] of one shape, found action "
-                f"{list(action_BCHW.shape)}, human {list(human_BCHW.shape)}, scene {list(scene_BCHW.shape)}"
+                f"{list(action.shape)}, human {list(human.shape)}, scene {list(scene.shape)}"
             )
-        gated_human_BCHW = self._gated(action_BCHW, human_BCHW, self.human_norm)
-        gated_scene_BCHW = self._gated(action_BCHW, scene_BCHW, self.scene_norm)
-        joined: Tensor = self.reduce(torch.cat([action_BCHW, gated_human_BCHW, gated_scene_BCHW], dim=1))
-        return joined
+        gated_human_BCHW = self._gated(action, human, self.human_norm)
+        gated_scene_BCHW = self._gated(action, scene, self.scene_norm)
+        joined_BCHW: Tensor = self.reduce(torch.cat([action, gated_human_BCHW, gated_scene_BCHW], dim=1))
+        return joined_BCHW
 
     def _gated(self, action_BCHW: Tensor, auxiliary_BCHW: Tensor, norm: nn.BatchNorm2d) -> Tensor:
         match self.gate:

@@ -106,7 +106,10 @@ class KINet(nn.Module):
         return self._classify(self._reason(features.action, features.human, features.scene)[0])
 
     def to_inference(self) -> "KINet":
-        """Make the form without human decoder and scene classifier; it shares all its weights with this one."""
+        """Make the form without human decoder and scene classifier; its logits are the same.
+
+        It shares its modules with this one: training or evaluation mode, set on either, is set on both.
+        """
         inference = KINet(
             trunk=self.trunk,
             branches=Branches(self.action_branch, self.human_branch, self.scene_branch),

@@ -1,22 +1,12 @@
 """What of a student is trained, and how: parameter groups, partial BatchNorm, parameter counts."""
 
-from typing import TypedDict
+from typing import Any
 
 from torch import nn
 
 from student.branches import BlockChain
 
 BIAS_LR_FACTOR = 2.0
-
-
-class ParameterGroup(TypedDict):
-    """One group, as torch's optimisers take it; `name` and `lr_factor` are for schedules and logs."""
-
-    name: str
-    params: list[nn.Parameter]
-    lr: float
-    lr_factor: float
-    weight_decay: float
 
 
 class FixedBatchNorm2d(nn.BatchNorm2d):
@@ -27,11 +17,14 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
         return super().train(False)
 
 
-def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[ParameterGroup]:
+def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Sort every trainable parameter into one of three groups (TSN's recipe).
 
     Weights have the learning rate and the decay; biases twice the rate and no decay; BatchNorm's weights and biases
     the rate and no decay. Frozen parameters (`requires_grad` False) are in none. Empty groups are left out.
+
+    Returns:
+        Groups as torch's optimisers take them, with `name` for logs and `lr_factor` for schedules that set `lr`.
     """
     weights: list[nn.Parameter] = []
     biases: list[nn.Parameter] = []
@@ -65,18 +58,16 @@ def freeze_batchnorm_except_first(model: nn.Module) -> list[str]:
         The names of the frozen modules; none for a backbone without BatchNorm.
     """
     pretrained = [
-        f"{chain_name}.{name}"
+        (f"{chain_name}.{name}", module)
         for chain_name, chain in model.named_modules()
         if isinstance(chain, BlockChain)
         for name, module in chain.named_modules()
         if isinstance(module, nn.BatchNorm2d)
     ]
-    frozen = pretrained[1:]
-    for name in frozen:
+    for name, module in pretrained[1:]:
         parent_name, _, child_name = name.rpartition(".")
-        parent = model.get_submodule(parent_name)
-        setattr(parent, child_name, _fixed(parent.get_submodule(child_name)))
-    return frozen
+        setattr(model.get_submodule(parent_name), child_name, _fixed(module))
+    return [name for name, _ in pretrained[1:]]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -84,9 +75,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _fixed(norm: nn.Module) -> FixedBatchNorm2d:
+def _fixed(norm: nn.BatchNorm2d) -> FixedBatchNorm2d:
     """Make a fixed BatchNorm with the very parameters and buffers of another."""
-    assert isinstance(norm, nn.BatchNorm2d)  # for the type checker: the caller chose it so
     fixed = FixedBatchNorm2d(norm.num_features, eps=norm.eps, momentum=norm.momentum)
     fixed.weight, fixed.bias = norm.weight, norm.bias
     fixed.running_mean, fixed.running_var = norm.running_mean, norm.running_var
@@ -96,5 +86,11 @@ def _fixed(norm: nn.Module) -> FixedBatchNorm2d:
     return fixed.train()
 
 
-def _group(name: str, params: list[nn.Parameter], lr: float, lr_factor: float, weight_decay: float) -> ParameterGroup:
-    return ParameterGroup(name=name, params=params, lr=lr * lr_factor, lr_factor=lr_factor, weight_decay=weight_decay)
+def _group(name: str, params: list[nn.Parameter], lr: float, lr_factor: float, weight_decay: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "params": params,
+        "lr": lr * lr_factor,
+        "lr_factor": lr_factor,
+        "weight_decay": weight_decay,
+    }
