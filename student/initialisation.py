@@ -1,6 +1,7 @@
 """Start a student from ImageNet weights in torchvision's layout; loading never executes code from a file."""
 
 import pickle
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,22 @@ from student.branches import BlockChain
 CLASSIFIER_PREFIXES = ("fc.", "classifier.")
 OPTIONAL_SUFFIX = ".num_batches_tracked"
 NUM_KEYS_SHOWN = 3
+
+DAMAGED = (
+    safetensors.SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    # What torch's restricted unpickler raises when it meets bytes that are no pickle.
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path}: not a plain state_dict (it may hold pickled code, which is never executed); "
             "save the module's state_dict() alone"
         ) from error
-    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except DAMAGED as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: damaged or not a weights file: {first_line}") from error
     if not isinstance(content, dict) or not all(

@@ -1,0 +1,77 @@
+"""Cut backbones compute what the whole ones do, and fork where the options say."""
+
+import pytest
+import torch
+import torchvision
+
+from student.backbones import CutBackbone, cut_resnet18, cut_resnet50, cut_squeezenet1_1, fork
+from student.branches import BottleneckTap
+from student.options import KINetOptions
+
+
+def _fork_sizes(cut: CutBackbone, options: KINetOptions) -> tuple[str, str, dict[int, int]]:
+    """The last block of the trunk, the first of the branches, and CBI's channels."""
+    forked = fork(cut, at=options.fork, cbi_places=options.cbi_places, cbi_width=options.cbi_width)
+    return forked.trunk.names[-1], forked.branches.scene.names[0], forked.cbi_channels
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (KINetOptions(), ("layer3.4", "layer3.5", {0: 256, 3: 512})),
+        (KINetOptions(cbi_width="full"), ("layer3.4", "layer3.5", {0: 1024, 3: 2048})),
+        (KINetOptions(cbi_places="none"), ("layer3.4", "layer3.5", {})),
+        (KINetOptions(cbi_places="1@res4"), ("layer3.4", "layer3.5", {0: 256})),
+        (KINetOptions(cbi_places="2@res4"), ("layer3.3", "layer3.4", {0: 256, 1: 256})),
+        (KINetOptions(cbi_places="2@res4+1@res5"), ("layer3.3", "layer3.4", {0: 256, 1: 256, 4: 512})),
+        (KINetOptions(fork="before_res4"), ("layer2.3", "layer3.0", {5: 256, 8: 512})),
+        (KINetOptions(fork="after_res4", cbi_places="none"), ("layer3.5", "layer4.0", {})),
+    ],
+)
+def test_resnet50_forks_where_the_options_say(options: KINetOptions, expected: object) -> None:
+    assert _fork_sizes(cut_resnet50(), options) == expected
+
+
+def test_small_backbones_fork_at_their_own_last_blocks() -> None:
+    assert _fork_sizes(cut_resnet18(), KINetOptions()) == ("layer3.0", "layer3.1", {0: 256, 2: 512})
+    assert _fork_sizes(cut_squeezenet1_1(), KINetOptions()) == ("features.10", "features.11", {0: 512, 1: 512})
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        (cut_resnet50, torchvision.models.resnet50),
+        (cut_resnet18, torchvision.models.resnet18),
+        (cut_squeezenet1_1, torchvision.models.squeezenet1_1),
+    ],
+)
+def test_trunk_and_branch_hold_the_whole_backbone_under_its_own_keys(cut, whole) -> None:
+    forked = fork(cut(), at="before_last_block", cbi_places="none", cbi_width="bottleneck")
+    expected = {
+        key: tensor.shape
+        for key, tensor in whole(weights=None).state_dict().items()
+        if not key.startswith(("fc.", "classifier."))
+    }
+    for branch in forked.branches:
+        found = {key: tensor.shape for chain in (forked.trunk, branch) for key, tensor in chain.source_tensors()}
+        assert found == expected
+
+
+def test_the_two_halves_of_a_bottleneck_are_its_forward_pass() -> None:
+    """For a block with and one without a projection on its shortcut."""
+    generator = torch.Generator().manual_seed(0)
+    tap = BottleneckTap()
+    stage = torchvision.models.resnet50(weights=None).layer4.eval()
+    with torch.no_grad():
+        for block, width in ((stage[0], 1024), (stage[2], 2048)):
+            maps = torch.randn(2, width, 4, 4, generator=generator)
+            tapped = tap.enter(block, maps)
+            assert tapped.shape[1] == 512
+            assert torch.equal(tap.leave(block, tapped, maps), block(maps))
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(ValueError, match="'1@res4' stands in res4, but fork 'after_res4'"):
+        KINetOptions(fork="after_res4", cbi_places="1@res4")
+    with pytest.raises(ValueError, match=r"cbi_places: expected one of .* found 'res4'"):
+        KINetOptions(cbi_places="res4")
