@@ -24,7 +24,7 @@ _TEST_SCALE_NUMERATOR, _TEST_SCALE_DENOMINATOR = 256, 224
 
 
 class CropBox(NamedTuple):
-    """A rectangle of the full frame in pixels, and whether it is mirrored after cutting; `top`, `left` are inclusive."""
+    """A rectangle of the full frame in pixels, and whether it is mirrored after cutting. `top`, `left`: inclusive."""
 
     top: int
     left: int

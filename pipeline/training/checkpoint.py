@@ -6,7 +6,6 @@ ever executed.
 """
 
 import logging
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import CheckpointError
+from pipeline.files import disk_fault, writing
 
 logger = logging.getLogger(__name__)
 
@@ -39,23 +39,19 @@ def save_checkpoint(state: Mapping[str, Any], checkpoint_dir: Path, *, step: int
     """Write a checkpoint atomically, then remove all but the newest `keep`.
 
     Raises:
-        CheckpointError: the disk is full or refuses the write; the earlier checkpoints are untouched.
+        WorkspaceError, CheckpointError: the disk is full or refuses the write; the earlier checkpoints are untouched.
     """
     path = checkpoint_path(checkpoint_dir, step)
-    part_path = path.with_suffix(".pt.part")
     try:
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
-        with part_path.open("wb") as file:
-            torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part_path.replace(path)
-        _sync_folder(checkpoint_dir)
-    # torch's zip writer turns a failed write into RuntimeError.
-    except (OSError, RuntimeError) as error:
-        part_path.unlink(missing_ok=True)
+        with writing(path) as part_path:
+            torch.save({"format": CHECKPOINT_FORMAT, **state}, part_path)
+    except OSError as error:
+        raise disk_fault(path, error) from error
+    except RuntimeError as error:  # torch's zip writer turns a failed write into one
         raise CheckpointError(
-            f"checkpoint {path}: cannot be written ({error}); free some disk space, then go on with --resume"
+            f"checkpoint {path}: cannot be written ({str(error).splitlines()[0]}); the earlier ones are kept: "
+            "free some disk space, then go on with --resume"
         ) from error
     for old_path in list_checkpoints(checkpoint_dir)[:-keep]:
         old_path.unlink(missing_ok=True)
@@ -104,12 +100,3 @@ def load_latest_checkpoint(checkpoint_dir: Path, *, device: torch.device | str =
                 raise
             logger.warning("%s; taking the one before", error)
     return None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

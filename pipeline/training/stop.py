@@ -5,8 +5,7 @@ import threading
 from types import FrameType, TracebackType
 
 from pipeline.errors import InterruptedRun
-
-_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+from pipeline.signals import EXIT_CODES
 
 
 class StopRequest:
@@ -22,7 +21,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in _EXIT_CODES:
+            for number in EXIT_CODES:
                 self._former[number] = signal.signal(number, self._note)
         return self
 
@@ -40,4 +39,4 @@ class StopRequest:
     def raise_if_asked(self, saved: str) -> None:
         """Raise InterruptedRun where a signal came; `saved` says what is safe and how to go on."""
         if self.signal is not None:
-            raise InterruptedRun(f"stopped by {self.signal.name}; {saved}", _EXIT_CODES[self.signal])
+            raise InterruptedRun(f"stopped by {self.signal.name}; {saved}", EXIT_CODES[self.signal])

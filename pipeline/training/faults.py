@@ -1,0 +1,44 @@
+"""What a run could not use, each thing once: named in the log and in faults.jsonl, counted by kind."""
+
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+FAULTS_FILE = "faults.jsonl"
+
+
+class FaultLog:
+    """Faults of a run's data. What an earlier part of the same run met is read back, so that a resumed run counts it
+    once.
+
+    Args:
+        run_dir: the run's folder; it must exist.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / FAULTS_FILE
+        self._seen: dict[tuple[str, str], str] = {}
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                try:
+                    fault = json.loads(line)
+                except json.JSONDecodeError:
+                    break
+                self._seen[fault["name"], fault["kind"]] = fault["message"]
+
+    def note(self, name: str, kind: str, message: str) -> None:
+        """Count one fault of one video or frame, unless it was counted before."""
+        if (name, kind) in self._seen:
+            return
+        self._seen[name, kind] = message
+        logger.warning("%s: %s (%s)", name, message, kind)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"name": name, "kind": kind, "message": message}) + "\n")
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many things are at fault, by kind."""
+        return dict(Counter(kind for _, kind in self._seen))

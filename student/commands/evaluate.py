@@ -1,0 +1,65 @@
+"""`kinet-pipeline evaluate`: score a run."""
+
+import json
+
+import click
+
+from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.workspace import Workspace
+
+
+@click.command("evaluate")
+@click.argument("run")
+@dataset_option
+@click.option("--split", metavar="NAME", help="Videos to score.  [default: val, else test]")
+@click.option("--fold", type=click.IntRange(min=1), help="Official split.  [default: the run's on its own data set]")
+@click.option("--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a video.")
+@click.option("--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame.")
+@click.option(
+    "--windows",
+    type=click.Choice(["sliding", "strided"]),
+    default="sliding",
+    show_default=True,
+    help="Which frames the graph sees together.",
+)
+@click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
+@json_option
+@workspace_option
+@debug_option
+def evaluate(
+    workspace: Workspace,
+    as_json: bool,
+    run: str,
+    dataset: str,
+    split: str | None,
+    fold: int | None,
+    segments: int,
+    crops: str,
+    windows: str,
+    loader_workers: int,
+) -> None:
+    """Score RUN on a split: 25 segments and 10 crops of each video; per-video scores go to the run's folder."""
+    from student.jobs import EvaluateRequest, evaluate_run
+
+    try:
+        result = evaluate_run(
+            workspace,
+            EvaluateRequest(
+                run=run,
+                dataset=dataset,
+                split=split,
+                fold=fold,
+                segments=segments,
+                crops=int(crops),
+                windows="strided" if windows == "strided" else "sliding",
+                loader_workers=loader_workers,
+            ),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%}, mean class {result['mean_class']:.1%}")
+    missing = f"{result['missing']} missing {result['missing_reasons']}" if result["missing"] else "none missing"
+    click.echo(f"{result['videos']} videos, {missing}; scores in {result['scores']}")

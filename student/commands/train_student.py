@@ -1,0 +1,77 @@
+"""`kinet-pipeline train-student`: stage two."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.workspace import Workspace
+
+
+@click.command("train-student")
+@dataset_option
+@click.option(
+    "--recipe", metavar="NAME|FILE", help="kinetics400, ucf101, small, or a TOML file.  [default: kinetics400]"
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."
+)
+@click.option("--model", metavar="NAME", help="kinet or tsn; short for --set model=NAME.")
+@click.option("--backbone", metavar="NAME", help="resnet50, resnet18 or squeezenet1_1; short for --set backbone=NAME.")
+@click.option("--run", metavar="NAME", help="The run's name.  [default: of data set, model, backbone and fold]")
+@click.option(
+    "--init", type=click.Path(path_type=Path), metavar="FILE|RUN_DIR", help="ImageNet weights, or another run."
+)
+@click.option("--split", metavar="NAME", help="Videos to train on.  [default: train]")
+@click.option("--fold", type=click.IntRange(min=1), help="Of a data set with several official splits.  [default: 1]")
+@click.option("--resume", is_flag=True, help="Go on with the run from its last checkpoint.")
+@click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
+@click.option("--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips.")
+@json_option
+@workspace_option
+@debug_option
+def train_student(
+    workspace: Workspace,
+    as_json: bool,
+    dataset: str,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    model: str | None,
+    backbone: str | None,
+    run: str | None,
+    init: Path | None,
+    split: str | None,
+    fold: int | None,
+    resume: bool,
+    loader_workers: int,
+    cache_mib: int,
+) -> None:
+    """Train KINet or TSN on a data set and its labels; checkpoints and metrics go to the run's folder."""
+    from student.jobs import TrainRequest, train_run
+
+    named = [f"{key}={value}" for key, value in (("model", model), ("backbone", backbone)) if value is not None]
+    request = TrainRequest(
+        dataset=dataset,
+        run=run,
+        recipe=recipe,
+        overrides=(*overrides, *named),
+        split=split,
+        fold=fold,
+        init=init,
+        resume=resume,
+        loader_workers=loader_workers,
+        cache_mib=cache_mib,
+    )
+    try:
+        run_dir, summary = train_run(workspace, request)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"run_dir": str(run_dir), **asdict(summary)}))
+        return
+    unused = ", ".join(f"{count} {kind}" for kind, count in summary.faults.items()) or "none"
+    click.echo(
+        f"{run_dir}: {summary.steps} steps, loss {summary.loss:.4f}, {summary.seconds:.0f} s; unusable: {unused}"
+    )

@@ -1,0 +1,221 @@
+"""The two jobs of stage two, from names in a workspace to a trained run and to its scores."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests.record import VideoRecord
+from pipeline.datasets import load_dataset
+from pipeline.errors import CheckpointError, ManifestError
+from pipeline.workspace import Workspace
+from student.clips import ClipReader, select_records
+from student.dataset import EvaluationDataset, TrainDataset
+from student.evaluation import Views, Windows, evaluate_model
+from student.precision import choose_device
+from student.recipes import RunConfig, TrainConfig, apply_overrides, read_recipe, read_run_config
+from student.runs import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    check_resumed,
+    describe_videos,
+    existing_run,
+    list_class_names,
+    load_student,
+    make_student,
+    open_labels,
+    start_run,
+)
+from student.scores import measure_accuracy, save_scores
+from student.train import TrainSummary, train_loop
+from student.transforms import MultiScaleCrop
+
+DEFAULT_RECIPE = "kinetics400"
+DEFAULT_SPLIT = "train"
+_EVALUATION_SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What a user asks of a training run; None leaves a thing to its default or, on resume, to the run.
+
+    Attributes:
+        dataset: its name in the workspace.
+        run: the run's name; None makes one of data set, model, backbone and fold.
+        recipe: name or file.
+        overrides: `key=value`, in order.
+        split, fold: the videos.
+        init: file of ImageNet weights, or the folder of another run.
+        resume: go on with the run.
+        loader_workers: processes that read; 0 reads in this one.
+        cache_mib: memory for decoded clips, of all loading processes together.
+    """
+
+    dataset: str
+    run: str | None = None
+    recipe: str | None = None
+    overrides: tuple[str, ...] = ()
+    split: str | None = None
+    fold: int | None = None
+    init: Path | None = None
+    resume: bool = False
+    loader_workers: int = 0
+    cache_mib: int = 0
+
+
+def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainSummary]:
+    """Train a run by name; return its folder and what was done.
+
+    Raises:
+        ValueError: an override, a value or a combination of values that is wrong.
+        KinetError: manifest, labels, run, weights or reading are at fault, each in its own class.
+    """
+    recipe = None if request.recipe is None and request.resume else read_recipe(request.recipe or DEFAULT_RECIPE)
+    if recipe is not None:
+        recipe = apply_overrides(recipe, request.overrides)
+    run = request.run or _default_run_name(request, recipe)
+    run_dir = existing_run(workspace, run) if request.resume else workspace.run_dir(run)
+    saved = read_run_config(run_dir / CONFIG_FILE) if request.resume else None
+    if recipe is None:
+        assert saved is not None  # for the type checker: only a resumed run has no recipe yet
+        recipe = apply_overrides(saved.recipe, request.overrides)
+    manifest = load_dataset(workspace, request.dataset)
+    split = request.split or (saved.split if saved else DEFAULT_SPLIT)
+    fold = request.fold or (saved.fold if saved else 1)
+    records = select_records(manifest, dataset=request.dataset, split=split, fold=fold)
+    class_names = list_class_names(manifest)
+    config = RunConfig(
+        dataset=request.dataset,
+        split=split,
+        fold=fold,
+        num_classes=len(class_names),
+        videos=describe_videos(records),
+        init=str(request.init) if request.init else (saved.init if saved else ""),
+        recipe=recipe,
+    )
+    if saved is not None:
+        check_resumed(run_dir, saved, config)
+    dataset = _train_dataset(workspace, config, records, request)
+    model = make_student(config)
+    if saved is None:
+        start_run(run_dir, config, class_names)
+    summary = train_loop(
+        recipe,
+        model,
+        dataset,
+        run_dir=run_dir,
+        device=choose_device(),
+        resume=request.resume,
+        loader_workers=request.loader_workers,
+    )
+    return run_dir, summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest:
+    """What a user asks of an evaluation; attributes as of `TrainRequest` and `Views`.
+
+    `split` None takes the first of val, test that the data set has; `fold` None the run's own on its own data set.
+    """
+
+    run: str
+    dataset: str
+    split: str | None = None
+    fold: int | None = None
+    segments: int = 25
+    crops: int = 10
+    windows: Windows = "sliding"
+    loader_workers: int = 0
+
+
+def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, Any]:
+    """Score a run on a split, and write the score file.
+
+    Returns:
+        The accuracy's figures, how they were made, and `scores`, the path of the file.
+
+    Raises:
+        ValueError: views that cannot be.
+        KinetError: run, manifest, classes or videos are at fault, each in its own class.
+    """
+    run_dir = existing_run(workspace, request.run)
+    config = read_run_config(run_dir / CONFIG_FILE)
+    views = Views(
+        num_segments=request.segments,
+        num_crops=request.crops,
+        window_size=config.recipe.num_segments,
+        windows=request.windows,
+        input_size=config.recipe.input_size,
+    )
+    manifest = load_dataset(workspace, request.dataset)
+    fold = request.fold or (config.fold if request.dataset == config.dataset else 1)
+    split = request.split or _evaluation_split(manifest, request.dataset, fold)
+    records = select_records(manifest, dataset=request.dataset, split=split, fold=fold)
+    check_classes(run_dir, records)
+    model, step = load_student(run_dir, config)
+    scores = evaluate_model(
+        model,
+        EvaluationDataset(records, num_segments=views.num_segments, input_size=views.input_size),
+        views,
+        device=choose_device(),
+        precision=config.recipe.precision,
+        loader_workers=request.loader_workers,
+    )
+    settings = {"run": request.run, "step": step, "dataset": request.dataset, "split": split, "fold": fold}
+    summary = {**asdict(measure_accuracy(scores)), **settings, **asdict(views)}
+    name = f"{request.dataset}-{split}-fold{fold}-{views.num_segments}x{views.num_crops}-{views.windows}.npz"
+    path = run_dir / "scores" / name
+    save_scores(scores, path, summary=summary)
+    return {**summary, "scores": str(path)}
+
+
+def check_classes(run_dir: Path, records: Sequence[VideoRecord]) -> None:
+    """Raise ManifestError where a class index means another class than it did when the run was trained."""
+    try:
+        trained: list[str] = json.loads((run_dir / CLASSES_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"run {run_dir.name}: its {CLASSES_FILE} cannot be read ({error})") from error
+    for record in records:
+        known = trained[record.label] if record.label < len(trained) else "no class"
+        if known != record.class_name:
+            raise ManifestError(
+                f"video {record.video_id}: class {record.label} is {record.class_name!r} in the manifest and {known!r} "
+                f"in run {run_dir.name}; build the manifest with the classes that the run was trained on"
+            )
+
+
+def _train_dataset(
+    workspace: Workspace, config: RunConfig, records: list[VideoRecord], request: TrainRequest
+) -> TrainDataset:
+    """Join manifest and shards; a student without auxiliary branches needs no labels."""
+    recipe = config.recipe
+    labels = open_labels(workspace, config.dataset, records) if recipe.model == "kinet" else None
+    cache_bytes = request.cache_mib * 2**20 // max(1, request.loader_workers)
+    return TrainDataset(
+        records,
+        reader=ClipReader(labels, cache_bytes=cache_bytes),
+        num_segments=recipe.num_segments,
+        crop=MultiScaleCrop(recipe.input_size, recipe.scales, recipe.max_distort, recipe.flip_probability),
+        seed=recipe.seed,
+    )
+
+
+def _default_run_name(request: TrainRequest, recipe: TrainConfig | None) -> str:
+    if recipe is None:
+        raise ValueError("--resume: name the run to go on with by --run")
+    suffix = f"-fold{request.fold}" if request.fold and request.fold > 1 else ""
+    return f"{request.dataset}-{recipe.model}-{recipe.backbone}{suffix}"
+
+
+def _evaluation_split(manifest: Sequence[VideoRecord], dataset: str, fold: int) -> str:
+    """Choose the split to score on where the user names none."""
+    num_folds = min((1 + len(record.fold_splits) for record in manifest), default=0)
+    found = {record.split_in_fold(fold) for record in manifest} if fold <= num_folds else set()
+    for split in _EVALUATION_SPLITS:
+        if split in found:
+            return split
+    raise ManifestError(
+        f"data set {dataset}, fold {fold}: neither a val nor a test split; choose one with --split "
+        f"({', '.join(sorted(name for name in found if name)) or 'there is none'})"
+    )

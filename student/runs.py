@@ -1,0 +1,170 @@
+"""A run's folder: starting one, taking one up again, and loading what it learned."""
+
+import hashlib
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from manifests.record import VideoRecord
+from pipeline.errors import CheckpointError, WorkspaceError
+from pipeline.files import disk_fault, write_atomically
+from pipeline.shards import LabelIndex
+from pipeline.training.checkpoint import load_latest_checkpoint
+from pipeline.workspace import Workspace
+from student.build import Student, build_student
+from student.initialisation import load_imagenet_weights
+from student.recipes import RunConfig, list_differences, write_run_config
+from student.train import CHECKPOINT_DIR
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.toml"
+CLASSES_FILE = "classes.json"
+CLASSIFIER_PREFIX = "action_classifier."
+
+
+def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) -> LabelIndex:
+    """Open a data set's committed shards.
+
+    Raises:
+        WorkspaceError: there are none, or none of these videos is in them.
+    """
+    shards_dir = workspace.shards_dir(dataset)
+    labels = LabelIndex(shards_dir)
+    num_labelled = sum(record.video_id in labels for record in records)
+    if num_labelled == 0:
+        raise WorkspaceError(
+            f"data set {dataset}: none of {len(records)} videos has labels in {shards_dir}; run kinet-pipeline label "
+            f"--dataset {dataset} first, or train without labels by --model tsn"
+        )
+    if num_labelled < len(records):
+        logger.warning(
+            "%d of %d videos have no labels; only the action loss sees them", len(records) - num_labelled, len(records)
+        )
+    return labels
+
+
+def start_run(run_dir: Path, config: RunConfig, class_names: list[str]) -> None:
+    """Make a new run's folder with its resolved configuration.
+
+    Raises:
+        WorkspaceError: the run exists already, or its folder cannot be made.
+    """
+    if (run_dir / CONFIG_FILE).exists():
+        raise WorkspaceError(
+            f"run {run_dir.name} exists already in {run_dir}; go on with --resume, or name another --run"
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_fault(run_dir, error) from error
+    write_atomically(run_dir / CLASSES_FILE, json.dumps(class_names, ensure_ascii=False, indent=1) + "\n")
+    write_run_config(config, run_dir / CONFIG_FILE)
+
+
+def check_resumed(run_dir: Path, saved: RunConfig, asked: RunConfig) -> None:
+    """Raise CheckpointError, naming every difference, where a run is resumed with another configuration."""
+    differences = list_differences(saved, asked)
+    if differences:
+        raise CheckpointError(
+            f"run {run_dir.name} cannot go on with another configuration: {'; '.join(differences)}; leave the changes "
+            "out, or start a new --run"
+        )
+
+
+def describe_videos(records: list[VideoRecord]) -> str:
+    """Say which videos a run sees: their number, and a digest of names and classes in order."""
+    text = "".join(f"{record.video_id}\t{record.label}\n" for record in records)
+    return f"{len(records)} sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def list_class_names(records: list[VideoRecord]) -> list[str]:
+    """List the classes' names by index; "" for an index that no video has."""
+    names = {record.label: record.class_name for record in records}
+    return [names.get(label, "") for label in range(max(names, default=-1) + 1)]
+
+
+def existing_run(workspace: Workspace, run: str) -> Path:
+    """Return a run's folder; WorkspaceError names the runs there are where it is not one of them."""
+    run_dir = workspace.run_dir(run)
+    if not (run_dir / CONFIG_FILE).is_file():
+        known = sorted(path.parent.name for path in run_dir.parent.glob(f"*/{CONFIG_FILE}"))
+        there = (
+            f"runs there are: {', '.join(known)}" if known else "there are none yet; see kinet-pipeline train-student"
+        )
+        raise WorkspaceError(f"run {run}: not in {run_dir.parent} ({there})")
+    return run_dir
+
+
+def make_student(config: RunConfig) -> Student:
+    """Build a run's student with its initial weights.
+
+    Raises:
+        ValueError: a model or backbone that does not exist, or readings that contradict each other.
+        CheckpointError: the file of initial weights is missing or does not fit.
+    """
+    recipe = config.recipe
+    model = build_student(
+        model=recipe.model,
+        backbone=recipe.backbone,
+        num_classes=config.num_classes,
+        num_segments=recipe.num_segments,
+        dropout=recipe.dropout,
+        options=recipe.kinet,
+        seed=recipe.seed,
+    )
+    if config.init:
+        init_path = Path(config.init)
+        if init_path.is_dir():
+            load_run_weights(model, init_path)
+        else:
+            load_imagenet_weights(model, init_path)
+    return model
+
+
+def load_run_weights(model: Student, run_dir: Path) -> None:
+    """Start from another run's last checkpoint (transfer); the action classifier starts anew where the classes differ.
+
+    Raises:
+        CheckpointError: no checkpoint, or one of another student.
+    """
+    weights = _last_checkpoint(run_dir)["model"]
+    own = model.state_dict()
+    new_head = [
+        key
+        for key in weights
+        if key.startswith(CLASSIFIER_PREFIX) and key in own and weights[key].shape != own[key].shape
+    ]
+    kept = {key: own[key] if key in new_head else weight for key, weight in weights.items()}
+    _load_weights(model, kept, run_dir)
+    if new_head:
+        logger.info("%s: other classes, so %s start anew", run_dir, ", ".join(new_head))
+
+
+def load_student(run_dir: Path, config: RunConfig) -> tuple[Student, int]:
+    """Build a run's student with the weights of its last checkpoint; return it and the optimiser steps behind it.
+
+    Raises:
+        CheckpointError: no checkpoint, or one that is damaged or of another student.
+    """
+    state = _last_checkpoint(run_dir)
+    model = make_student(replace(config, init=""))
+    _load_weights(model, state["model"], run_dir)
+    return model, state["step"]
+
+
+def _last_checkpoint(run_dir: Path) -> dict[str, Any]:
+    state = load_latest_checkpoint(run_dir / CHECKPOINT_DIR)
+    if state is None:
+        raise CheckpointError(f"run {run_dir}: no checkpoint yet; train it with train-student --resume first")
+    return state
+
+
+def _load_weights(model: Student, weights: dict[str, Any], run_dir: Path) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        details = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"run {run_dir}: its checkpoint is of another student: {details}") from error
