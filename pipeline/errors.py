@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NO_FRAMES = "no_frames"
     FRAME_COUNT = "frame_count"
     TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
     CRASHED = "crashed"
     TIMEOUT = "timeout"
 

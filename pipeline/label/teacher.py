@@ -1,6 +1,7 @@
 """What the engine asks of a teacher; it knows no network.
 
-A teacher is made by a factory that is given to `label` by name (``teachers.human:load``, or a user's own ``module:function``)::
+A teacher is made by a factory that is given to `label` by name (``teachers.human:load``, or a user's own
+``module:function``)::
 
     def load(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacherProtocol | SceneTeacherProtocol
 
@@ -32,11 +33,14 @@ class HumanTeacherProtocol(Protocol):
 
     Attributes:
         name: architecture, as shown to people.
-        sha256: hex digest of the weights file; part of the labels' fingerprint.
+        sha256: hex digest of the weights file.
+        preprocessing: one line that says how frames become the network's input. With the other two it is part of the
+            labels' fingerprint: labels of another teacher never mix with these.
     """
 
     name: str
     sha256: str
+    preprocessing: str
 
     def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
         """Segment people: uint8 RGB [B, H, W, 3] on the teacher's device to bool [B, H, W], same H and W."""
@@ -48,6 +52,7 @@ class SceneTeacherProtocol(Protocol):
 
     name: str
     sha256: str
+    preprocessing: str
 
     def predict_scenes(self, frames_BHWC: Tensor) -> SceneLabels:
         """Classify scenes: uint8 RGB [B, H, W, 3] on the teacher's device to the five best of 365 classes."""

@@ -1,7 +1,8 @@
 """Decode a video in order: every frame, once, at the labels' size.
 
-Frame i of a video means, everywhere in the project, the i-th frame that this module yields. PyAV is the decoder: tried on real clips it
-follows edit lists and packed B-frames, where decord's frame count and random access do not (see docs/video.md).
+Frame i of a video means, everywhere in the project, the i-th frame that this module yields. PyAV is the decoder: tried
+on real clips it follows edit lists and packed B-frames, where decord's frame count and random access do not (see
+docs/video.md).
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ FRAME_WIDTH = 340
 FRAME_RESIZE = f"{FRAME_HEIGHT}x{FRAME_WIDTH} swscale bilinear"
 DECODER = f"PyAV {av.__version__}"
 
-# A container that states a duration but no frame count (Matroska, fragmented MP4) is cut short when this much of it is missing.
+# A container with a duration but no frame count (Matroska, fragmented MP4) is cut short when this much is missing.
 MISSING_TAIL_SEC = 0.5
 MISSING_TAIL_SHARE = 0.05
 
@@ -102,7 +103,9 @@ class VideoFile:
         return float(self.stream.average_rate) if self.stream.average_rate else None
 
     def frames(self) -> Iterator[tuple[NDArray[np.uint8], bool]]:
-        """Yield every frame in order with whether it is undamaged; a packet that does not decode is passed over and reported.
+        """Yield every frame in order, and whether it is undamaged.
+
+        A packet that does not decode is passed over and reported.
 
         Yields:
             (uint8 RGB [height, width, 3], valid). `report` is complete once the iteration ends.
@@ -116,7 +119,7 @@ class VideoFile:
             yield self._resized(frame), not frame.is_corrupt
 
     def frames_from(self, pts: int) -> Iterator[tuple[int | None, NDArray[np.uint8]]]:
-        """Seek to the last keyframe at or before `pts` and yield (pts, frame uint8 [height, width, 3]) from there on."""
+        """Seek to the last keyframe at or before `pts`; yield (pts, uint8 frame [height, width, 3]) from there on."""
         self._container.seek(pts, stream=self.stream, backward=True)
         for frame in self._container.decode(self.stream):
             yield frame.pts, self._resized(frame)
@@ -132,7 +135,7 @@ class VideoFile:
         end_sec = 0.0
         undecodable = 0
         last_message = ""
-        # Only a container without a frame count needs its other streams looked at, to tell a short picture track from a cut file.
+        # Without a frame count the other streams are needed, to tell a short picture track from a cut file.
         streams = [self.stream] if report.declared_frames else list(self._container.streams)
         try:
             for packet in self._container.demux(streams):
@@ -166,8 +169,8 @@ class VideoFile:
     ) -> tuple[Reason, str] | None:
         """Say whether what was decoded is the whole video.
 
-        The container's count is compared with packets, not with frames: packed B-frames and edit lists make the frames fewer than the
-        packets of an intact file.
+        The container's count is compared with packets, not with frames: packed B-frames and edit lists make the frames
+        fewer than the packets of an intact file.
         """
         declared = self.report.declared_frames
         if declared is not None and num_packets < declared:
@@ -184,6 +187,11 @@ class VideoFile:
             return (
                 Reason.FRAME_COUNT,
                 f"{self.path}: {undecodable} of {num_packets} packets do not decode: {last_message}",
+            )
+        if self.report.num_corrupt:
+            return (
+                Reason.CORRUPT,
+                f"{self.path}: {self.report.num_corrupt} of {self.report.num_frames} frames are damaged",
             )
         return None
 

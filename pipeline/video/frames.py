@@ -26,8 +26,8 @@ def read_frames(
     Args:
         path: the video file.
         frame_indices: [n], any order, repeats allowed.
-        seek: start from the nearest keyframe rather than from the first frame. Right only for a video whose shard says `seek_exact`;
-            elsewhere a container's timestamps do not say which frame is the i-th.
+        seek: start from the nearest keyframe rather than from the first frame. Right only for a video whose shard says
+            `seek_exact`; elsewhere a container's timestamps do not say which frame is the i-th.
         height, width: size of the frames, in pixels; the labels' own by default.
 
     Returns:
@@ -90,8 +90,9 @@ def _past_the_end(path: Path, index: int, num_frames: int) -> ValueError | Video
 def is_seek_exact(path: Path, report: DecodeReport, frame_hashes: NDArray[np.uint64]) -> bool:
     """Say whether seeking in a video gives the frames of its in-order decode.
 
-    The timestamps must name the frames one to one, and seeking to up to eight keyframes must land on the frame whose hash the in-order
-    decode gave. A frame behind a keyframe then follows from it; stage two compares each frame's hash all the same.
+    The timestamps must name the frames one to one, and seeking to up to eight keyframes must land on the frame whose
+    hash the in-order decode gave. A frame behind a keyframe then follows from it; stage two compares each frame's hash
+    all the same.
 
     Args:
         path: the video.

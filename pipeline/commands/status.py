@@ -1,0 +1,30 @@
+"""``kinet-pipeline status``: what became of every planned video."""
+
+import json
+
+import click
+
+from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.workspace import Workspace
+
+
+@click.command()
+@dataset_option
+@click.option("--split", metavar="S", help="Count this split only.  [default: all]")
+@json_option
+@workspace_option
+@debug_option
+def status(dataset: str, split: str | None, as_json: bool, workspace: Workspace) -> None:
+    """Say what is labelled, quarantined and missing; the figures always sum to the planned videos."""
+    from pipeline.datasets import load_dataset
+    from pipeline.errors import WorkspaceError
+    from pipeline.label.plan import read_plan
+    from pipeline.label.status import read_receipts, summarise
+
+    shards_dir = workspace.shards_dir(dataset)
+    plan = read_plan(shards_dir, dataset, load_dataset(workspace, dataset))
+    if plan is None:
+        raise WorkspaceError(f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}")
+    shards = plan.of_split(split)
+    state = summarise(shards, read_receipts(shards_dir, shards, plan.fingerprint))
+    click.echo(json.dumps(state.as_json()) if as_json else state.as_text())

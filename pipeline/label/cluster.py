@@ -1,0 +1,201 @@
+"""Labelling on Ray: one actor per worker, the shard as the unit of work, a driver that only hands out shards.
+
+Frames never enter the object store. An actor is never restarted by Ray and a task never retried by it: the driver
+replaces dead actors itself, so that it can count what happened.
+"""
+
+import logging
+import os
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray would hide the GPUs from actors that ask for none; the choice of device is the worker's.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+
+from pipeline.errors import KinetError
+from pipeline.label.plan import PlannedShard
+from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
+from pipeline.label.worker import ShardWorker, WorkerDescription
+from pipeline.shards import Receipt, ShardHeader
+
+logger = logging.getLogger(__name__)
+
+MAX_SHARD_ATTEMPTS = 3
+TICK_SEC = 1.0
+
+
+@dataclass
+class _Assignment:
+    """An actor, and the shard it has in hand."""
+
+    actor: Any
+    shard: PlannedShard | None = None
+
+
+class RayPool:
+    """Actors on a Ray cluster; a context manager that leaves no actor, and no cluster it started, behind."""
+
+    def __init__(
+        self,
+        teacher_settings: TeacherSettings,
+        label_settings: LabelSettings,
+        shards_dir: Path,
+        settings: ClusterSettings,
+    ) -> None:
+        self._arguments = (teacher_settings, label_settings, shards_dir.resolve())
+        self._settings = settings
+        self._actors: list[Any] = []
+        self._frames: dict[Any, int] = {}
+        self._empty_dir = tempfile.TemporaryDirectory(prefix="kinet-label-")
+
+    def __enter__(self) -> "RayPool":
+        self._connect()
+        resources = ray.cluster_resources()
+        num_gpus = resources.get("GPU", 0.0)
+        self._gpus_per_worker = self._settings.gpus_per_worker
+        if self._gpus_per_worker is None:
+            self._gpus_per_worker = 1.0 if num_gpus else 0.0
+        slots = int(num_gpus / self._gpus_per_worker) if self._gpus_per_worker else len(ray.nodes())
+        self._num_workers = self._settings.num_workers or max(1, slots)
+        self._cpus_per_worker = max(1, int(resources.get("CPU", 1.0)) // self._num_workers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self._actors:
+            ray.kill(actor)
+        ray.shutdown()
+        self._empty_dir.cleanup()
+
+    def describe(self, *, measure: bool) -> WorkerDescription:
+        """Start the actors; say what they label with. Raises KinetError where they differ among themselves."""
+        self._actors = [self._start_actor() for _ in range(self._num_workers)]
+        answers = _get([actor.describe.remote(measure=measure and i == 0) for i, actor in enumerate(self._actors)])
+        for answer in answers:
+            _check_alike(answers[0].ingredients, answer.ingredients)
+        first: WorkerDescription = answers[0]
+        return first
+
+    def label_all(
+        self, shards: Sequence[PlannedShard], headers: dict[str, ShardHeader], on_tick: Callable[[int], None]
+    ) -> Iterator[Receipt]:
+        """Hand out shards until all are committed; see `pipeline.label.job.WorkerPool`.
+
+        A worker that dies is replaced and its shard goes to the next one; a shard that has taken three workers with it
+        is given up, and named at the end, when all others are done.
+        """
+        waiting = deque(shards)
+        attempts: Counter[str] = Counter()
+        given_up: list[str] = []
+        at_work: dict[Any, _Assignment] = {}
+        idle = list(self._actors)
+        while waiting or at_work:
+            while waiting and idle:
+                assignment = _Assignment(idle.pop(), waiting.popleft())
+                shard = assignment.shard
+                assert shard is not None
+                at_work[assignment.actor.label.remote(shard, headers[shard.split])] = assignment
+            ready, _ = ray.wait(list(at_work), timeout=TICK_SEC)
+            for reference in ready:
+                assignment = at_work.pop(reference)
+                shard = assignment.shard
+                assert shard is not None
+                try:
+                    receipt: Receipt = _get(reference)
+                except (RayActorError, OutOfMemoryError) as error:
+                    attempts[shard.name] += 1
+                    logger.warning("shard %s: its worker died (%s)", shard.name, " ".join(str(error).split())[:200])
+                    if attempts[shard.name] < MAX_SHARD_ATTEMPTS:
+                        waiting.append(shard)
+                    else:
+                        given_up.append(shard.name)
+                    idle.append(self._replace(assignment.actor))
+                else:
+                    idle.append(assignment.actor)
+                    yield receipt
+            on_tick(self._count_frames(at_work))
+        if given_up:
+            raise KinetError(
+                f"{len(given_up)} shards took {MAX_SHARD_ATTEMPTS} workers with them ({', '.join(given_up[:3])}); all "
+                "others are done. The workers may lack memory: give fewer workers, and run the same command again"
+            )
+
+    def _connect(self) -> None:
+        # An empty working directory: Ray puts the driver's first on the workers' path, and a folder called pipeline
+        # there would shadow this package.
+        runtime_env = {"working_dir": self._empty_dir.name}
+        if self._settings.address is None:
+            num_cpus = max(os.cpu_count() or 1, self._settings.num_workers or 1)
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                runtime_env=runtime_env,
+            )
+            return
+        try:
+            ray.init(
+                address=self._settings.address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime_env
+            )
+        except ConnectionError as error:
+            raise KinetError(
+                f"no Ray cluster at {self._settings.address} ({' '.join(str(error).split())[:200]}); start one with "
+                "`ray start --head`, or leave --address away to label on this machine"
+            ) from error
+
+    def _start_actor(self) -> Any:
+        # Two threads: one labels, the other answers how far it is.
+        actor_class = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=2)(ShardWorker)
+        options = actor_class.options(num_cpus=self._cpus_per_worker, num_gpus=self._gpus_per_worker)
+        return options.remote(*self._arguments, num_threads=self._cpus_per_worker)
+
+    def _replace(self, dead: Any) -> Any:
+        actor = self._start_actor()
+        self._actors[self._actors.index(dead)] = actor
+        return actor
+
+    def _count_frames(self, at_work: dict[Any, _Assignment]) -> int:
+        """Ask each working actor how far it is; one that does not answer at once keeps its last figure."""
+        asked = {assignment.actor.frames_done.remote(): assignment.actor for assignment in at_work.values()}
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=TICK_SEC) if asked else ([], [])
+        for reference in answered:
+            try:
+                self._frames[asked[reference]] = ray.get(reference)
+            except RayActorError:
+                # Its own task's result says so too, and is where it is answered.
+                continue
+        return sum(self._frames.values())
+
+
+def _get(reference: Any) -> Any:
+    """Wait for a result; a KinetError raised in a worker is raised here as itself."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, KinetError):
+            raise error.cause from error
+        raise
+    except RayActorError as error:
+        # A teacher that cannot be loaded fails in the actor's constructor: Ray tells it as the actor's death.
+        cause = getattr(error, "cause", None) or error.__cause__
+        if isinstance(cause, KinetError):
+            raise cause from error
+        raise
+
+
+def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:
+    for name, value in first.items():
+        if other.get(name) != value:
+            raise KinetError(
+                f"the workers differ in {name} ({value} on one, {other.get(name)} on another); install the same "
+                "versions and teacher files on every node"
+            )

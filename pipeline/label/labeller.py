@@ -1,0 +1,268 @@
+"""Label one shard: decoded frames through both teachers into one file. No Ray here."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manifests import VideoRecord
+from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoOutcome
+from pipeline.label.plan import PlannedShard
+from pipeline.label.settings import LabelSettings
+from pipeline.label.teacher_loading import Teachers
+from pipeline.shards import Outcome, Receipt, ShardHeader, ShardWriter, VideoOutcomeEntry, VideoStatus, write_receipt
+from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
+
+
+class FrameRows(NamedTuple):
+    """What the teachers say of n frames: bool [n, H, W], int64 [n, 5], float32 [n, 5]."""
+
+    masks: NDArray[np.bool_]
+    scene_indices: NDArray[np.int64]
+    scene_probs: NDArray[np.float32]
+
+
+class _Identities(NamedTuple):
+    """What is known of n frames before the teachers saw them: valid bool [n], hashes uint64 [n]."""
+
+    valid: NDArray[np.bool_]
+    hashes: NDArray[np.uint64]
+
+
+@dataclass
+class _VideoRows:
+    """A video on its way through the batches: its frames' identities, and how many of its rows are written."""
+
+    record: VideoRecord
+    chunks: deque[_Identities]
+    outcome: VideoOutcome | None = None
+    void: bool = False
+    begun: bool = False
+
+
+class TeacherBatches:
+    """Run both teachers over frames in batches of one fixed size.
+
+    Every batch has `batch_size` frames, the last one filled up with what an earlier one left: a frame's label then
+    comes from the same kernels whatever its neighbours are, so that a resumed run's shards equal an unbroken one's.
+    Each batch is uploaded once, as uint8, for both teachers.
+    """
+
+    def __init__(self, teachers: Teachers, batch_size: int) -> None:
+        self._teachers = teachers
+        self._frames = np.zeros((batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
+        self._filled = 0
+        self.busy_sec = 0.0
+
+    def add(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
+        """Take frames uint8 [n, H, W, 3] in; return the rows of every batch that became full."""
+        rows = []
+        while len(pixels):
+            taken = min(len(pixels), len(self._frames) - self._filled)
+            self._frames[self._filled : self._filled + taken] = pixels[:taken]
+            self._filled += taken
+            pixels = pixels[taken:]
+            if self._filled == len(self._frames):
+                rows.append(self._run())
+        return rows
+
+    def finish(self) -> list[FrameRows]:
+        """Return the rows of the frames that do not fill a batch."""
+        return [self._run()] if self._filled else []
+
+    def _run(self) -> FrameRows:
+        started = time.monotonic()
+        frames_BHWC = torch.from_numpy(self._frames).to(self._teachers.device)
+        masks_BHW = self._teachers.human.predict_masks(frames_BHWC)
+        scenes = self._teachers.scene.predict_scenes(frames_BHWC)
+        kept = self._filled
+        rows = FrameRows(
+            masks_BHW[:kept].cpu().numpy(),
+            scenes.indices_BK[:kept].cpu().numpy(),
+            scenes.probs_BK[:kept].float().cpu().numpy(),
+        )
+        self._filled = 0
+        self.busy_sec += time.monotonic() - started
+        return rows
+
+
+class ShardLabeller:
+    """Label shards one after another with the same teachers and decoding processes; a context manager.
+
+    Args:
+        teachers: both, on their device.
+        settings: batch size, decoders, compression.
+        shards_dir: where shards and receipts go.
+        on_frames: called with the number of frames each time some are labelled.
+    """
+
+    def __init__(
+        self,
+        teachers: Teachers,
+        settings: LabelSettings,
+        shards_dir: Path,
+        on_frames: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._teachers = teachers
+        self._settings = settings
+        self._shards_dir = shards_dir
+        self._on_frames = on_frames
+        self._decoders = DecodeAhead(settings.num_decoders, stall_sec=settings.stall_sec)
+
+    def __enter__(self) -> "ShardLabeller":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoders.__exit__(None, None, None)
+
+    def label_shard(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
+        """Label every video of a shard, commit the file, then its receipt.
+
+        Returns:
+            The receipt as written.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written. Nothing of the shard stays.
+        """
+        started = time.monotonic()
+        waited = self._decoders.wait_sec
+        batches = TeacherBatches(self._teachers, self._settings.batch_size)
+        path = self._shards_dir / f"{shard.name}.h5"
+        with ShardWriter(path, header, self._settings.compression) as writer:
+            ledger = _Ledger(writer)
+            for record, event in self._decoders.events(shard.records):
+                if isinstance(event, DecodedChunk):
+                    ledger.expect(record, event)
+                    self._pass_on(ledger, batches.add(event.pixels))
+                elif isinstance(event, VideoOutcome):
+                    ledger.close(record, event)
+                else:
+                    ledger.void(record)
+            self._pass_on(ledger, batches.finish())
+            entries = ledger.finish()
+            summary = writer.commit()
+        total_sec = time.monotonic() - started
+        receipt = Receipt(
+            dataset=header.dataset,
+            split=header.split,
+            shard=shard.name,
+            index=shard.index,
+            count=shard.count,
+            sha256=summary.sha256,
+            shard_bytes=summary.shard_bytes,
+            frames=summary.frames,
+            videos=summary.videos,
+            fingerprint=header.fingerprint,
+            outcomes=tuple(entries),
+            seconds={
+                "total": total_sec,
+                "decode_wait": self._decoders.wait_sec - waited,
+                "teachers": batches.busy_sec,
+            },
+        )
+        write_receipt(self._shards_dir, receipt)
+        return receipt
+
+    def _pass_on(self, ledger: "_Ledger", all_rows: list[FrameRows]) -> None:
+        for rows in all_rows:
+            ledger.write(rows)
+            self._on_frames(len(rows.masks))
+
+
+class _Ledger:
+    """Bring the teachers' rows back to their videos, in order, and each video into the shard or out of it."""
+
+    def __init__(self, writer: ShardWriter) -> None:
+        self._writer = writer
+        self._videos: deque[_VideoRows] = deque()
+        self._entries: list[VideoOutcomeEntry] = []
+
+    def expect(self, record: VideoRecord, chunk: DecodedChunk) -> None:
+        """Note frames that go into the batches now."""
+        self._current(record).chunks.append(_Identities(chunk.valid, chunk.hashes))
+
+    def void(self, record: VideoRecord) -> None:
+        """Note that what came of a video so far does not count."""
+        self._current(record).void = True
+
+    def close(self, record: VideoRecord, outcome: VideoOutcome) -> None:
+        """Note a video's end."""
+        self._current(record).outcome = outcome
+
+    def write(self, rows: FrameRows) -> None:
+        """Write the next rows, in the order their frames were expected."""
+        start = 0
+        while start < len(rows.masks):
+            video = self._next_with_frames()
+            chunk = video.chunks[0]
+            taken = min(len(chunk.hashes), len(rows.masks) - start)
+            if not video.void:
+                self._begin(video)
+                part = slice(start, start + taken)
+                self._writer.append(
+                    rows.masks[part],
+                    rows.scene_indices[part],
+                    rows.scene_probs[part],
+                    chunk.hashes[:taken],
+                    chunk.valid[:taken],
+                )
+            start += taken
+            video.chunks.popleft()
+            if taken < len(chunk.hashes):
+                video.chunks.appendleft(_Identities(chunk.valid[taken:], chunk.hashes[taken:]))
+
+    def finish(self) -> list[VideoOutcomeEntry]:
+        """Settle the last videos and return every video's outcome."""
+        while self._videos:
+            self._settle(self._videos.popleft())
+        return self._entries
+
+    def _current(self, record: VideoRecord) -> _VideoRows:
+        """Return the newest attempt at a video, begun now where there is none."""
+        last = self._videos[-1] if self._videos else None
+        if last is None or last.record is not record or last.void or last.outcome is not None:
+            self._videos.append(_VideoRows(record, deque()))
+        return self._videos[-1]
+
+    def _next_with_frames(self) -> _VideoRows:
+        while not self._videos[0].chunks:
+            self._settle(self._videos.popleft())
+        return self._videos[0]
+
+    def _begin(self, video: _VideoRows) -> None:
+        if not video.begun:
+            self._writer.begin_video(video.record.video_id)
+            video.begun = True
+
+    def _settle(self, video: _VideoRows) -> None:
+        """Every row of the attempt is written: keep the video, or drop it with its reason."""
+        if video.void or video.outcome is None:
+            if video.begun:
+                self._writer.abort_video()
+            return
+        done, attempts = video.outcome.done, video.outcome.attempts
+        if done.num_frames == 0:
+            if video.begun:
+                self._writer.abort_video()
+            outcome = Outcome.QUARANTINED
+        else:
+            whole = done.reason is None
+            self._writer.end_video(VideoStatus.OK if whole else VideoStatus.PARTIAL, seek_exact=done.seek_exact)
+            outcome = Outcome.OK if whole else Outcome.PARTIAL
+        self._entries.append(
+            VideoOutcomeEntry(
+                video_id=video.record.video_id,
+                outcome=outcome,
+                reason=done.reason,
+                message=done.message,
+                frames=done.num_frames,
+                declared_frames=done.declared_frames,
+                attempts=attempts,
+            )
+        )

@@ -1,0 +1,44 @@
+"""Labelling in this process, without Ray: for a debugger, or a machine that has no Ray."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pipeline.label.plan import PlannedShard
+from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.worker import ShardWorker, WorkerDescription
+from pipeline.shards import Receipt, ShardHeader
+
+
+class LocalPool:
+    """One worker, here; a context manager."""
+
+    def __init__(self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path) -> None:
+        self._arguments = (teacher_settings, label_settings, shards_dir)
+        self._worker: ShardWorker | None = None
+
+    def __enter__(self) -> "LocalPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def describe(self, *, measure: bool) -> WorkerDescription:
+        """Say what this process labels with."""
+        return self._started().describe(measure=measure)
+
+    def label_all(
+        self, shards: Sequence[PlannedShard], headers: dict[str, ShardHeader], on_tick: Callable[[int], None]
+    ) -> Iterator[Receipt]:
+        """Label one shard after the other; see `pipeline.label.job.WorkerPool`."""
+        worker = self._started()
+        worker.on_frames = on_tick
+        for shard in shards:
+            yield worker.label(shard, headers[shard.split])
+            on_tick(worker.frames_done())
+
+    def _started(self) -> ShardWorker:
+        if self._worker is None:
+            self._worker = ShardWorker(*self._arguments, num_threads=os.cpu_count() or 1)
+        return self._worker

@@ -1,0 +1,162 @@
+"""Which video goes into which shard, fixed at the first start, and the fingerprint of what decides the labels."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from manifests import VideoRecord
+from pipeline.errors import PlanError
+from pipeline.files import write_atomically
+from pipeline.shards.schema import SCHEMA_VERSION
+
+PLAN_NAME = "plan.json"
+MAX_VIDEOS_PER_SHARD = 128
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """One unit of work: the videos of one file.
+
+    Attributes:
+        split: of all its videos.
+        index, count: its place among the split's shards, from 0.
+        records: its videos, in manifest order.
+    """
+
+    split: str
+    index: int
+    count: int
+    records: tuple[VideoRecord, ...]
+
+    @property
+    def name(self) -> str:
+        """File name without suffix."""
+        return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All work on a data set.
+
+    Attributes:
+        dataset: its name.
+        videos_per_shard: at most so many videos in a shard.
+        ingredients: what decides the labels' values, by name; their hash is the fingerprint.
+        shards: every shard of every split.
+    """
+
+    dataset: str
+    videos_per_shard: int
+    ingredients: dict[str, str]
+    shards: tuple[PlannedShard, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of the ingredients."""
+        return hashlib.sha256(json.dumps(self.ingredients, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def num_videos(self) -> int:
+        """Videos in all shards."""
+        return sum(len(shard.records) for shard in self.shards)
+
+    def of_split(self, split: str | None) -> tuple[PlannedShard, ...]:
+        """Return the shards of one split, or all; raise PlanError naming the splits there are."""
+        if split is None:
+            return self.shards
+        chosen = tuple(shard for shard in self.shards if shard.split == split)
+        if not chosen:
+            known = ", ".join(sorted({shard.split for shard in self.shards}))
+            raise PlanError(f"data set {self.dataset} has no split {split!r}; it has {known}")
+        return chosen
+
+
+def partition(records: Sequence[VideoRecord], videos_per_shard: int) -> tuple[PlannedShard, ...]:
+    """Cut each split, in manifest order, into shards of at most `videos_per_shard` videos."""
+    if videos_per_shard < 1:
+        raise ValueError(f"videos_per_shard is {videos_per_shard}; give 1 or more")
+    by_split: dict[str, list[VideoRecord]] = {}
+    for record in records:
+        by_split.setdefault(record.split, []).append(record)
+    shards = []
+    for split, members in by_split.items():
+        count = -(-len(members) // videos_per_shard)
+        for index in range(count):
+            chosen = members[index * videos_per_shard : (index + 1) * videos_per_shard]
+            shards.append(PlannedShard(split, index, count, tuple(chosen)))
+    return tuple(shards)
+
+
+def manifest_digest(records: Sequence[VideoRecord]) -> str:
+    """Hash what a manifest says of the videos: id, split, label, and path below the videos' common folder.
+
+    Moving the whole folder, or probing the videos, changes nothing; another file, order, split or label does.
+    """
+    common = os.path.commonpath([record.path.parent for record in records]) if records else ""
+    digest = hashlib.sha256()
+    for record in records:
+        row = [record.video_id, record.split, record.label, str(record.path)[len(common) :]]
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def write_plan(shards_dir: Path, plan: Plan) -> None:
+    """Fix the plan on disk. The manifest stays the list of videos; its digest is among the ingredients."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": plan.dataset,
+        "fingerprint": plan.fingerprint,
+        "ingredients": plan.ingredients,
+        "videos_per_shard": plan.videos_per_shard,
+        "videos": plan.num_videos,
+        "shards": {shard.split: shard.count for shard in plan.shards},
+    }
+    shards_dir.mkdir(parents=True, exist_ok=True)
+    write_atomically(shards_dir / PLAN_NAME, json.dumps(content, indent=1) + "\n")
+
+
+def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) -> Plan | None:
+    """Read the plan that was fixed, over the manifest as it is now; None before the first start.
+
+    Raises:
+        PlanError: the plan cannot be read, or the manifest changed since.
+    """
+    path = shards_dir / PLAN_NAME
+    try:
+        content = json.loads(path.read_text())
+        videos_per_shard = int(content["videos_per_shard"])
+        ingredients = {str(name): str(value) for name, value in content["ingredients"].items()}
+        schema_version = int(content["schema_version"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise PlanError(f"{path}: not a plan ({error}); restore it, or move {shards_dir} away to start anew") from error
+    if schema_version != SCHEMA_VERSION:
+        raise PlanError(
+            f"{path}: written in schema {schema_version}, this version writes {SCHEMA_VERSION}; "
+            "go on with the version that began, or label into another workspace"
+        )
+    if ingredients.get("manifest") != manifest_digest(records):
+        raise PlanError(
+            f"the manifest of {dataset} changed since labelling began ({content.get('videos')} videos then, "
+            f"{len(records)} now; or other paths, splits or labels); restore the manifest that the labels in "
+            f"{shards_dir} belong to, or label into another workspace"
+        )
+    return Plan(dataset, videos_per_shard, ingredients, partition(records, videos_per_shard))
+
+
+def check_ingredients(plan: Plan, ingredients: dict[str, str], shards_dir: Path) -> None:
+    """Raise PlanError, naming what changed, unless labels made now would equal the labels made before."""
+    changed = [
+        f"{name}: {plan.ingredients.get(name, 'nothing')} then, {ingredients.get(name, 'nothing')} now"
+        for name in sorted(plan.ingredients.keys() | ingredients.keys())
+        if plan.ingredients.get(name) != ingredients.get(name)
+    ]
+    if changed:
+        raise PlanError(
+            f"the labels in {shards_dir} were begun with something else ({'; '.join(changed)}); "
+            "go back to it, or label into another workspace"
+        )

@@ -1,0 +1,70 @@
+"""What a labelling run can be told: which teachers, how a worker labels, where the workers run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+HUMAN_FACTORY = "teachers.human:load"
+SCENE_FACTORY = "teachers.scene:load"
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Which teachers label, and how exactly they compute.
+
+    Attributes:
+        human_path, scene_path: weights files.
+        human_factory, scene_factory: ``module:function`` as `pipeline.label.teacher` describes.
+        precision: "auto" is bfloat16 on a GPU and float32 elsewhere.
+    """
+
+    human_path: Path
+    scene_path: Path
+    human_factory: str = HUMAN_FACTORY
+    scene_factory: str = SCENE_FACTORY
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r}; give one of {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How a worker labels; none of it changes the labels but `batch_size`, through rounding alone.
+
+    Attributes:
+        batch_size: frames that go through the teachers together; every batch is filled up to it.
+        num_decoders: decoding processes.
+        stall_sec: how long a decoder may send nothing before it counts as hung.
+        compression: of the masks in the shard.
+    """
+
+    batch_size: int = 16
+    num_decoders: int = 1
+    stall_sec: float = 120.0
+    compression: Literal["gzip", "zstd"] = "gzip"
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.num_decoders < 1 or self.stall_sec <= 0:
+            raise ValueError(f"batch_size, num_decoders and stall_sec must be positive, not {self}")
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Which workers Ray starts, and where.
+
+    Attributes:
+        address: of a running Ray cluster ("auto", "ray://host:10001"); None starts one on this machine.
+        num_workers: actors; None is one a GPU, or one a node where there are none.
+        gpus_per_worker: GPUs an actor reserves; None is 1 where the cluster has GPUs, else 0.
+    """
+
+    address: str | None = None
+    num_workers: int | None = None
+    gpus_per_worker: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_workers is not None and self.num_workers < 1:
+            raise ValueError(f"num_workers is {self.num_workers}; give 1 or more, or label without Ray")

@@ -1,0 +1,142 @@
+"""What became of every planned video, from the receipts alone."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ShardError
+from pipeline.files import write_atomically
+from pipeline.label.plan import PlannedShard
+from pipeline.shards import Outcome, Receipt, read_receipt
+
+QUARANTINE_NAME = "quarantine.csv"
+
+
+@dataclass(frozen=True)
+class LabelStatus:
+    """The state of a labelling job; planned = ok + partial + quarantined + missing, always.
+
+    Attributes:
+        planned: videos.
+        ok, partial, quarantined: settled videos; a partial one has labels for the frames that decode.
+        missing: videos whose shard is not committed.
+        frames: labelled frames in committed shards.
+        shards, planned_shards: committed and planned.
+        reasons: partial and quarantined videos by typed reason.
+    """
+
+    planned: int
+    ok: int
+    partial: int
+    quarantined: int
+    missing: int
+    frames: int
+    shards: int
+    planned_shards: int
+    reasons: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys of ``status --json``."""
+        return {
+            "planned": self.planned,
+            "ok": self.ok,
+            "partial": self.partial,
+            "quarantined": self.quarantined,
+            "missing": self.missing,
+            "frames": self.frames,
+            "shards": self.shards,
+            "planned_shards": self.planned_shards,
+            "reasons": self.reasons,
+        }
+
+    def as_text(self) -> str:
+        """Return a few lines for people."""
+        lines = [
+            f"planned     {self.planned:>9,} videos in {self.planned_shards:,} shards ({self.shards:,} committed)",
+            f"ok          {self.ok:>9,}   {self.frames:,} frames labelled",
+            f"partial     {self.partial:>9,}",
+            f"quarantined {self.quarantined:>9,}",
+            f"missing     {self.missing:>9,}",
+        ]
+        lines += [f"  {count:>7,} {reason}" for reason, count in sorted(self.reasons.items())]
+        return "\n".join(lines)
+
+
+def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint: str) -> dict[str, Receipt]:
+    """Read the receipts of all committed shards, by shard name.
+
+    Raises:
+        ShardError: a receipt is damaged, or belongs to other labels than the plan's.
+    """
+    receipts = {}
+    for shard in shards:
+        path = shards_dir / f"{shard.name}.json"
+        if not path.exists():
+            continue
+        receipt = read_receipt(path)
+        if receipt.fingerprint != fingerprint:
+            raise ShardError(
+                f"shard {shard.name}: its receipt has fingerprint {receipt.fingerprint[:12]}, the plan "
+                f"{fingerprint[:12]}; run kinet-pipeline verify --repair"
+            )
+        receipts[shard.name] = receipt
+    return receipts
+
+
+def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> LabelStatus:
+    """Count what the receipts say of the planned shards."""
+    outcomes: Counter[Outcome] = Counter()
+    reasons: Counter[str] = Counter()
+    frames = missing = committed = 0
+    for shard in shards:
+        receipt = receipts.get(shard.name)
+        if receipt is None:
+            missing += len(shard.records)
+            continue
+        committed += 1
+        frames += receipt.frames
+        for entry in receipt.outcomes:
+            outcomes[entry.outcome] += 1
+            if entry.reason is not None:
+                reasons[entry.reason] += 1
+    return LabelStatus(
+        planned=sum(len(shard.records) for shard in shards),
+        ok=outcomes[Outcome.OK],
+        partial=outcomes[Outcome.PARTIAL],
+        quarantined=outcomes[Outcome.QUARANTINED],
+        missing=missing,
+        frames=frames,
+        shards=committed,
+        planned_shards=len(shards),
+        reasons=dict(reasons),
+    )
+
+
+def write_quarantine(shards_dir: Path, shards: Iterable[PlannedShard], receipts: dict[str, Receipt]) -> None:
+    """List every video without labels in ``quarantine.csv``: what the receipts say, and nothing else."""
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["video_id", "split", "path", "reason", "message", "attempts", "shard"])
+    for shard in shards:
+        if shard.name not in receipts:
+            continue
+        paths = {record.video_id: record.path for record in shard.records}
+        for entry in receipts[shard.name].outcomes:
+            if entry.outcome is Outcome.QUARANTINED:
+                message = " ".join((entry.message or "").split())
+                rows.writerow(
+                    [
+                        entry.video_id,
+                        shard.split,
+                        paths[entry.video_id],
+                        entry.reason,
+                        message,
+                        entry.attempts,
+                        shard.name,
+                    ]
+                )
+    write_atomically(shards_dir / QUARANTINE_NAME, table.getvalue())

@@ -1,0 +1,101 @@
+"""One labelling worker: it holds both teachers and labels the shards it is given, with and without Ray."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline.label.labeller import ShardLabeller, TeacherBatches
+from pipeline.label.plan import PlannedShard
+from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.teacher_loading import (
+    Teachers,
+    choose_precision,
+    describe_teacher,
+    load_teachers,
+)
+from pipeline.shards import Receipt, ShardHeader
+from pipeline.shards.schema import SCHEMA_VERSION
+from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
+
+
+@dataclass(frozen=True)
+class WorkerDescription:
+    """What a worker would label with.
+
+    Attributes:
+        ingredients: everything beside the manifest that decides the labels' values, by name.
+        frames_per_sec: measured speed of the teachers; None where it was not asked for.
+    """
+
+    ingredients: dict[str, str]
+    frames_per_sec: float | None
+
+
+class ShardWorker:
+    """Load the teachers once, then label shard after shard.
+
+    Args:
+        teacher_settings: which teachers.
+        label_settings: how.
+        shards_dir: where shards go; the same folder for every worker.
+        num_threads: of the processor, for the teachers; Ray would choose one.
+
+    Raises:
+        TeacherError: a teacher cannot be loaded.
+    """
+
+    def __init__(
+        self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path, num_threads: int
+    ) -> None:
+        torch.set_num_threads(num_threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._precision = choose_precision(teacher_settings.precision, device.type == "cuda")
+        self._teachers: Teachers = load_teachers(teacher_settings, device, self._precision)
+        self._settings = label_settings
+        self._frames_done = 0
+        self.on_frames: Callable[[int], None] = lambda _: None
+        self._labeller = ShardLabeller(self._teachers, label_settings, shards_dir, self._count)
+
+    def describe(self, *, measure: bool = False) -> WorkerDescription:
+        """Say what decides the labels' values here, and with `measure` how fast the teachers are."""
+        human, scene, _ = self._teachers
+        ingredients = {
+            "schema": str(SCHEMA_VERSION),
+            "frame_resize": FRAME_RESIZE,
+            "decoder": DECODER,
+            "precision": self._precision,
+            "human_teacher": describe_teacher(human),
+            "human_preprocessing": human.preprocessing,
+            "scene_teacher": describe_teacher(scene),
+            "scene_preprocessing": scene.preprocessing,
+        }
+        return WorkerDescription(ingredients, self._measure_speed() if measure else None)
+
+    def label(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
+        """Label one shard and write its receipt."""
+        return self._labeller.label_shard(shard, header)
+
+    def frames_done(self) -> int:
+        """Count the frames labelled since the worker started."""
+        return self._frames_done
+
+    def close(self) -> None:
+        """End the decoding processes."""
+        self._labeller.__exit__(None, None, None)
+
+    def _count(self, num_frames: int) -> None:
+        self._frames_done += num_frames
+        self.on_frames(self._frames_done)
+
+    def _measure_speed(self) -> float:
+        """Time one batch, after one that warms up."""
+        batch_size = self._settings.batch_size
+        frames = torch.randint(0, 256, (batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=torch.uint8).numpy()
+        batches = TeacherBatches(self._teachers, batch_size)
+        batches.add(frames)
+        started = time.monotonic()
+        batches.add(frames)
+        return batch_size / (time.monotonic() - started)
