@@ -85,7 +85,7 @@ def test_human_and_scene_are_not_exchangeable() -> None:
 
 
 def test_knowledge_can_enter_from_the_first_step() -> None:
-    """No gradient reaches the auxiliary maps at the identity start, but it reaches the weights that will let them in."""
+    """At the identity start the auxiliary maps get no gradient, but the weights that will let them in do."""
     action, human, scene = (maps.float().requires_grad_() for maps in _maps())
     module = CrossBranchIntegration(CHANNELS)
     module(action, human, scene).square().sum().backward()
