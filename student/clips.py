@@ -4,14 +4,14 @@ Shape suffixes in this package's data code: T frames, H height, W width, K scene
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.record import VideoRecord
 from pipeline.errors import ManifestError, Reason, VideoError
-from pipeline.shards import LabelIndex
+from pipeline.shards.reader import FrameLabels
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH, hash_frames, probe_video, read_frames
 from student.frame_cache import FrameCache
 
@@ -38,6 +38,26 @@ class LabelledFrames(NamedTuple):
     mismatched: tuple[int, ...]
 
 
+class LabelSource(Protocol):
+    """What is asked of labels: `pipeline.shards.LabelIndex`, or one open shard with `in`."""
+
+    def __contains__(self, video_id: object) -> bool:
+        """Tell whether a video was labelled."""
+        ...
+
+    def num_frames(self, video_id: str) -> int:
+        """Return a video's labelled frames."""
+        ...
+
+    def seek_exact(self, video_id: str) -> bool:
+        """Tell whether seeking in the video gives the frames of an in-order decode."""
+        ...
+
+    def read(self, video_id: str, frame_indices: NDArray[np.int64]) -> FrameLabels:
+        """Read the labels of some frames."""
+        ...
+
+
 class ClipReader:
     """Read frames and labels of the videos of one data set; every loading process has its own copy.
 
@@ -46,7 +66,7 @@ class ClipReader:
         cache_bytes: memory for decoded clips in each process, see `FrameCache`.
     """
 
-    def __init__(self, labels: LabelIndex | None, *, cache_bytes: int = 0) -> None:
+    def __init__(self, labels: LabelSource | None, *, cache_bytes: int = 0) -> None:
         self._labels = labels
         self._cache = FrameCache(cache_bytes)
         self._probed: dict[str, int] = {}

@@ -23,7 +23,7 @@ class ClipKey(NamedTuple):
     """Which video is read, and in which epoch: together with the seed this decides everything random about it."""
 
     epoch: int
-    index: int
+    item: int
 
 
 class TrainClip(NamedTuple):
@@ -106,8 +106,8 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
         return len(self._records)
 
     def __getitem__(self, key: ClipKey) -> TrainClip | DroppedVideo | KinetError:
-        record = self._records[key.index]
-        generator = item_generator(key.index, seed=self._seed, epoch=key.epoch)
+        record = self._records[key.item]
+        generator = item_generator(key.item, seed=self._seed, epoch=key.epoch)
         try:
             num_frames = self._reader.num_frames(record)
             indices = sample_segments(num_frames, self._num_segments, generator)
