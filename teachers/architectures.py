@@ -65,8 +65,8 @@ def build_network(kind: Kind, architecture: str, num_classes: int) -> nn.Module:
 def default_preprocessing(kind: Kind, input_size: tuple[int, int] | None = None) -> Preprocessing:
     """Choose the usual preprocessing, for the given network input (height, width) where one is given.
 
-    Human: the whole frame, resized to 256 x 256 (LIP practice). Scene: resized so that its centre of 224/256 is the input
-    (224 x 224 from 256 x 256, the Places365 standard).
+    Human: the whole frame, resized to 256 x 256 (LIP practice). Scene: resized so that its centre of 224/256 is the
+    input (224 x 224 from 256 x 256, the Places365 standard).
     """
     if kind == Kind.HUMAN:
         height, width = input_size or (256, 256)

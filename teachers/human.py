@@ -40,7 +40,8 @@ class HumanTeacher:
         self, network: PspNet, *, preprocessing: Preprocessing, precision: str = "float32", name: str, sha256: str = ""
     ) -> None:
         self.network = network.eval().to(memory_format=torch.channels_last)
-        self.preprocessing = preprocessing
+        self.preprocessing = str(preprocessing)
+        self._input = preprocessing
         self.precision = precision
         self.name = name
         self.sha256 = sha256
@@ -51,9 +52,9 @@ class HumanTeacher:
 
         Logits, not probabilities, are interpolated from the network's input size to the frame's.
         """
-        x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
+        x_B3hw = prepare_frames(frames_BHWC, self._input)
         with autocast(x_B3hw.device, self.precision):
-            logits_BKhw = self.network(x_B3hw).logits_BKHW
+            logits_BKhw = self.network(x_B3hw).logits
         logits_BKHW = F.interpolate(
             logits_BKhw.float(), size=frames_BHWC.shape[1:3], mode="bilinear", align_corners=False
         )

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Below two cells of a stride-8 map, BatchNorm has nothing to average over in a batch of one.
+MIN_SIZE = 17
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -30,12 +32,22 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name in ("height", "width"):
             crop = getattr(self, f"crop_{name}")
-            if getattr(self, name) < 9:
-                raise ValueError(f"preprocessing {name}: at least 9 pixels, got {getattr(self, name)}")
-            if crop is not None and not 9 <= crop <= getattr(self, name):
-                raise ValueError(f"preprocessing crop_{name}: from 9 to {getattr(self, name)} pixels, got {crop}")
+            if getattr(self, name) < MIN_SIZE:
+                raise ValueError(f"preprocessing {name}: at least {MIN_SIZE} pixels, got {getattr(self, name)}")
+            if crop is not None and not MIN_SIZE <= crop <= getattr(self, name):
+                raise ValueError(
+                    f"preprocessing crop_{name}: from {MIN_SIZE} to {getattr(self, name)} pixels, got {crop}"
+                )
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"preprocessing: 3 means and 3 positive deviations, got {self.mean} and {self.std}")
+
+    def __str__(self) -> str:
+        """Say it in one line, as the labels' fingerprint keeps it."""
+        height, width = self.input_size
+        return (
+            f"bilinear antialiased to {self.height}x{self.width}, centre {height}x{width}, "
+            f"RGB 0-1, mean {self.mean}, std {self.std}"
+        )
 
     @property
     def input_size(self) -> tuple[int, int]:

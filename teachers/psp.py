@@ -2,9 +2,9 @@
 
 Shapes: B batch, H and W the input's size, h and w the feature map's (about H/8 and W/8), C channels, K classes.
 
-PSPNet (Zhao et al., CVPR 2017) with DenseNet-121 is what the paper's section 3.2 names. The pyramid is the well-kept one of
-`segmentation_models_pytorch`; its ready-made ``PSPNet("densenet121")`` is not used, since by default it stops after the second
-of four dense blocks and cannot dilate the others.
+PSPNet (Zhao et al., CVPR 2017) with DenseNet-121 is the paper's human parser. The pyramid is the well-kept one of
+`segmentation_models_pytorch`; its ready-made ``PSPNet("densenet121")`` is not used, since by default it stops after the
+second of four dense blocks and cannot dilate the others.
 """
 
 from typing import NamedTuple
@@ -22,19 +22,19 @@ class PspOutputs(NamedTuple):
     """What the network says of each pixel.
 
     Attributes:
-        logits_BKHW: unnormalised scores at the input's size.
-        aux_logits_BKHW: the auxiliary head's, in training mode only; else None.
+        logits: [B, K, H, W], unnormalised scores at the input's size.
+        aux_logits: the auxiliary head's, in training mode only; else None.
     """
 
-    logits_BKHW: Tensor
-    aux_logits_BKHW: Tensor | None
+    logits: Tensor
+    aux_logits: Tensor | None
 
 
 class PspNet(nn.Module):
     """Parse images: early features, late features, pyramid pooling, one score map per class.
 
-    Any H and W from 9 pixels upwards will do: adaptive pooling and interpolation ask for no divisibility. Batches of one image
-    train too (the pyramid's 1x1 level carries no BatchNorm).
+    Any H and W from 17 pixels upwards will do: adaptive pooling and interpolation ask for no divisibility. Batches of one
+    image train too (the pyramid's 1x1 level carries no BatchNorm).
 
     Args:
         stem: x_B3HW -> the features that the auxiliary head reads, [B, aux_channels, h, w].

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import TeacherError
+from pipeline.files import sha256_of_file, write_atomically
 from teachers.architectures import Kind, build_network
 from teachers.preprocessing import Preprocessing
 
@@ -52,28 +52,17 @@ def save_teacher(network: nn.Module, card: TeacherCard, weights_path: Path) -> T
     """Write weights and side file, each whole or not at all; return the card with the digest filled in.
 
     A crash between the two renames leaves a digest that does not fit, which `load_teacher` refuses.
+
+    Raises:
+        WorkspaceError: the disk is full or cannot be written.
     """
     weights_path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     weights = safetensors.torch.save(state, metadata={"architecture": card.architecture})
     card = dataclasses.replace(card, sha256=hashlib.sha256(weights).hexdigest())
-    _write_whole(weights_path, weights)
-    _write_whole(side_path(weights_path), (json.dumps(dataclasses.asdict(card), indent=2) + "\n").encode())
+    write_atomically(weights_path, weights)
+    write_atomically(side_path(weights_path), (json.dumps(dataclasses.asdict(card), indent=2) + "\n").encode())
     return card
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, rename."""
-    part_path = path.with_name(path.name + ".part")
-    try:
-        with part_path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part_path.replace(path)
-    except OSError as error:
-        part_path.unlink(missing_ok=True)
-        raise TeacherError(f"{path}: cannot be written ({error.strerror}); nothing was replaced") from error
 
 
 def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
@@ -126,12 +115,12 @@ def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard
     """Build the network that the side file names and fill it; in evaluation mode, on the CPU.
 
     Raises:
-        TeacherError: anything missing, altered since it was written, or of other keys or shapes than the architecture's.
+        TeacherError: anything missing, altered since it was written, or of other keys or shapes than the
+            architecture's.
     """
     weights_path = Path(weights_path)
     card = read_card(weights_path, kind)
-    with weights_path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of_file(weights_path)
     if digest != card.sha256:
         raise TeacherError(
             f"{weights_path}: sha256 {digest[:12]}..., its side file says {card.sha256[:12]}...; "
