@@ -4,6 +4,7 @@ Shape suffixes: V videos, K classes.
 """
 
 import json
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +116,10 @@ def load_scores(path: Path) -> Scores:
         ScoreError: missing or malformed.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             video_ids, logits, labels = file["video_id"], file["logits"], file["label"]
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         missing = tuple(MissingVideo(**video) for video in described["missing_videos"])
         return Scores(tuple(video_ids.tolist()), logits, labels, missing)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise ScoreError(f"scores {path}: cannot be read ({error}); run kinet-pipeline evaluate again") from error

@@ -8,6 +8,7 @@ ever executed.
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
         CheckpointError: missing, damaged, of another format, or holding more than plain data.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            # A foreign pickle is refused with an error of ours; torch's advice to its own developers only confuses.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint {path}: no such file") from error
     except pickle.UnpicklingError as error:

@@ -1,0 +1,100 @@
+"""Recipes hold the protocol's values, changes are typed, and configurations survive their file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from student.recipes import (
+    RECIPE_NAMES,
+    RecipeError,
+    RunConfig,
+    TrainConfig,
+    apply_overrides,
+    list_differences,
+    read_recipe,
+    read_run_config,
+    write_run_config,
+)
+
+
+def test_the_kinetics_recipe_is_the_papers() -> None:
+    recipe = read_recipe("kinetics400")
+    assert (recipe.learning_rate, recipe.epochs, recipe.milestones) == (0.01, 70, (20, 40, 60))
+    assert (recipe.momentum, recipe.weight_decay, recipe.batch_size) == (0.9, 1e-5, 256)
+    assert (recipe.action_weight, recipe.human_weight, recipe.scene_weight) == (1.0, 0.01, 0.01)
+    assert [recipe.learning_rate_at(epoch) for epoch in (0, 19, 20, 40, 60, 69)] == pytest.approx(
+        [1e-2, 1e-2, 1e-3, 1e-4, 1e-5, 1e-5]
+    )
+
+
+def test_the_transfer_recipe_is_tsns() -> None:
+    recipe = read_recipe("ucf101")
+    assert (recipe.learning_rate, recipe.epochs, recipe.milestones) == (0.001, 80, (30, 60))
+    assert (recipe.dropout, recipe.clip_norm, recipe.weight_decay) == (0.8, 20.0, 5e-4)
+    assert recipe.freeze_batchnorm
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_every_recipe_survives_its_file(name: str, tmp_path: Path) -> None:
+    config = RunConfig(dataset='odd "name"', num_classes=5, init="", recipe=read_recipe(name))
+    write_run_config(config, tmp_path / "config.toml")
+    assert read_run_config(tmp_path / "config.toml") == config
+
+
+def test_changes_are_typed() -> None:
+    changes = ["learning_rate=1", "milestones=3,5", "model=tsn", "freeze_batchnorm=true", "kinet.akg_relation=embedded"]
+    recipe = apply_overrides(TrainConfig(), changes)
+    assert (recipe.learning_rate, recipe.milestones, recipe.model) == (1.0, (3, 5), "tsn")
+    assert recipe.freeze_batchnorm is True
+    assert recipe.kinet.akg_relation == "embedded"
+    assert apply_overrides(TrainConfig(), ["milestones=[]"]).milestones == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("learning_rat=1", "did you mean learning_rate"),
+        ("kinet.akg_relatoin=dot", "did you mean kinet.akg_relation"),
+        ("kinet=dot", "unknown key kinet"),
+        ("epochs=2.5", "epochs: expected int, found 2.5"),
+        ("epochs=true", "epochs: expected int, found True"),
+        ("learning_rate=fast", "learning_rate: expected float, found 'fast'"),
+        ("learning_rate=nan", "learning_rate: expected more than 0"),
+        ("model=kinnet", "did you mean 'kinet'"),
+        ("milestones=5,3", "rising"),
+        ("micro_batch=512", "at most batch_size 256"),
+        ("dropout=1", "dropout"),
+        ("epochs", "expected key=value"),
+    ],
+)
+def test_a_wrong_change_says_what_is_wrong(change: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        apply_overrides(TrainConfig(), [change])
+
+
+def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('model = "tsn"\nepochs = 3\n[kinet]\nakg_scaled = true\n')
+    recipe = read_recipe(str(path))
+    assert (recipe.model, recipe.epochs, recipe.kinet.akg_scaled) == ("tsn", 3, True)
+    path.write_text("epoch = 3\n")
+    with pytest.raises(RecipeError, match=r"mine.toml: unknown key epoch; did you mean epochs\?"):
+        read_recipe(str(path))
+    path.write_text("epochs =\n")
+    with pytest.raises(RecipeError, match="not TOML"):
+        read_recipe(str(path))
+    with pytest.raises(RecipeError, match="did you mean kinetics400"):
+        read_recipe("kinetics40")
+
+
+def test_differences_are_named() -> None:
+    saved = RunConfig(dataset="d", num_classes=5, recipe=TrainConfig())
+    options = replace(saved.recipe.kinet, akg_scaled=True)
+    asked = replace(saved, fold=2, recipe=replace(saved.recipe, learning_rate=0.02, kinet=options))
+    assert list_differences(saved, saved) == []
+    assert list_differences(saved, asked) == [
+        "fold 1 -> 2",
+        "learning_rate 0.01 -> 0.02",
+        "kinet.akg_scaled False -> True",
+    ]
