@@ -16,8 +16,11 @@ class Workspace:
 
     @classmethod
     def locate(cls, workspace_dir: str | None = None) -> "Workspace":
-        """Choose the folder: the argument, else $KINET_WORKSPACE, else ./kinet-workspace."""
-        return cls(Path(workspace_dir or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE))
+        """Choose the folder: the argument, else $KINET_WORKSPACE, else ./kinet-workspace.
+
+        The path becomes absolute, for workers that stand in other folders.
+        """
+        return cls(Path(workspace_dir or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE).absolute())
 
     def manifest_path(self, dataset: str) -> Path:
         """Return the manifest file of a data set."""

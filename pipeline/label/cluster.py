@@ -138,13 +138,16 @@ class RayPool:
                 num_cpus=num_cpus,
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 runtime_env=runtime_env,
             )
             return
         try:
             ray.init(
-                address=self._settings.address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime_env
+                address=self._settings.address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=runtime_env,
             )
         except ConnectionError as error:
             raise KinetError(
@@ -154,8 +157,8 @@ class RayPool:
 
     def _start_actor(self) -> Any:
         # Two threads: one labels, the other answers how far it is.
-        actor_class = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=2)(ShardWorker)
-        options = actor_class.options(num_cpus=self._cpus_per_worker, num_gpus=self._gpus_per_worker)
+        actor_class: Any = ray.remote(max_restarts=0, max_task_retries=0)(ShardWorker)
+        options = actor_class.options(num_cpus=self._cpus_per_worker, num_gpus=self._gpus_per_worker, max_concurrency=2)
         return options.remote(*self._arguments, num_threads=self._cpus_per_worker)
 
     def _replace(self, dead: Any) -> Any:

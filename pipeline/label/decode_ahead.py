@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
 from pipeline.errors import Reason
-from pipeline.label.decoder_process import FrameChunk, VideoDone
+from pipeline.label.messages import FrameChunk, VideoDone
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 MAX_ATTEMPTS = 3
@@ -46,18 +45,18 @@ class VideoRestarted:
 
 
 @dataclass(frozen=True)
-class VideoOutcome:
+class VideoEnd:
     """How a video ended, and in how many attempts."""
 
     done: VideoDone
     attempts: int
 
 
-DecodeEvent = tuple[VideoRecord, DecodedChunk | VideoRestarted | VideoOutcome]
+DecodeEvent = tuple[VideoRecord, DecodedChunk | VideoRestarted | VideoEnd]
 
 
 class DecodeAhead:
-    """A few decoding processes that work through a list of videos; a context manager.
+    """A few decoding processes that work through lists of videos; close it after use.
 
     Args:
         num_processes: how many decode side by side.
@@ -71,17 +70,13 @@ class DecodeAhead:
         self._stall_sec = stall_sec
         self._idle = [_Decoder() for _ in range(num_processes)]
 
-    def __enter__(self) -> "DecodeAhead":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the processes."""
         for decoder in self._idle:
             decoder.close()
 
     def events(self, records: Sequence[VideoRecord]) -> Iterator[DecodeEvent]:
-        """Yield the events of all videos, video after video in the order given; each ends in one VideoOutcome."""
+        """Yield the events of all videos, video after video in the order given; each ends in one VideoEnd."""
         waiting = deque(records)
         at_work: deque[tuple[VideoRecord, _Decoder]] = deque()
         try:
@@ -103,23 +98,25 @@ class DecodeAhead:
 
     def _read_video(
         self, record: VideoRecord, decoder: "_Decoder"
-    ) -> Iterator[DecodedChunk | VideoRestarted | VideoOutcome]:
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            while True:
-                started = time.monotonic()
-                received = decoder.receive(self._stall_sec)
-                self.wait_sec += time.monotonic() - started
-                if isinstance(received, VideoDone):
-                    yield VideoOutcome(received, attempt)
-                    return
-                if isinstance(received, _Death):
-                    break
+    ) -> Iterator[DecodedChunk | VideoRestarted | VideoEnd]:
+        attempt = 1
+        while True:
+            started = time.monotonic()
+            received = decoder.receive(self._stall_sec)
+            self.wait_sec += time.monotonic() - started
+            if isinstance(received, DecodedChunk):
                 yield received
-            if attempt < MAX_ATTEMPTS:
+            elif isinstance(received, VideoDone):
+                yield VideoEnd(received, attempt)
+                return
+            elif attempt < MAX_ATTEMPTS:
+                attempt += 1
                 yield VideoRestarted()
                 decoder.start(record.path)
-        message = f"{record.path}: {received.message}, in each of {MAX_ATTEMPTS} attempts"
-        yield VideoOutcome(VideoDone(0, None, received.reason, message, False), MAX_ATTEMPTS)
+            else:
+                message = f"{record.path}: {received.message}, in each of {MAX_ATTEMPTS} attempts"
+                yield VideoEnd(VideoDone(0, None, received.reason, message, False), attempt)
+                return
 
 
 @dataclass(frozen=True)

@@ -10,54 +10,17 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import Reason, VideoError
+from pipeline.label.messages import FrameChunk, Message, VideoDone
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH, VideoFile, hash_frames, is_seek_exact
 
 CHUNK_FRAMES = 16
 CHUNKS_AHEAD = 8
-
-
-@dataclass(frozen=True)
-class FrameChunk:
-    """Consecutive frames of one video; the pixels follow as raw bytes.
-
-    Attributes:
-        num_frames: n.
-        valid: bool [n].
-        hashes: uint64 [n].
-    """
-
-    num_frames: int
-    valid: NDArray[np.bool_]
-    hashes: NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class VideoDone:
-    """The end of a video.
-
-    Attributes:
-        num_frames: frames sent; 0 where the video gave none.
-        declared_frames: what the header states, or None.
-        reason, message: why this is not the whole video, or None.
-        seek_exact: whether stage two may seek in it.
-    """
-
-    num_frames: int
-    declared_frames: int | None
-    reason: Reason | None
-    message: str | None
-    seek_exact: bool
-
-
-Message = tuple[FrameChunk | VideoDone, NDArray[np.uint8] | None]
 
 
 def decode_video(path: Path) -> Iterator[Message]:

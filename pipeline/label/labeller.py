@@ -12,11 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
-from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoOutcome
+from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings
 from pipeline.label.teacher_loading import Teachers
-from pipeline.shards import Outcome, Receipt, ShardHeader, ShardWriter, VideoOutcomeEntry, VideoStatus, write_receipt
+from pipeline.shards import (
+    Receipt,
+    ShardHeader,
+    ShardWriter,
+    VideoOutcome,
+    VideoStatus,
+    receipt_path_of,
+    write_receipt,
+)
+from pipeline.shards.receipts import Outcome
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
@@ -41,7 +50,7 @@ class _VideoRows:
 
     record: VideoRecord
     chunks: deque[_Identities]
-    outcome: VideoOutcome | None = None
+    end: VideoEnd | None = None
     void: bool = False
     begun: bool = False
 
@@ -93,7 +102,7 @@ class TeacherBatches:
 
 
 class ShardLabeller:
-    """Label shards one after another with the same teachers and decoding processes; a context manager.
+    """Label shards one after another with the same teachers and decoding processes; close it after use.
 
     Args:
         teachers: both, on their device.
@@ -109,17 +118,15 @@ class ShardLabeller:
         shards_dir: Path,
         on_frames: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._teachers = teachers
+        self.teachers = teachers
         self._settings = settings
         self._shards_dir = shards_dir
         self._on_frames = on_frames
         self._decoders = DecodeAhead(settings.num_decoders, stall_sec=settings.stall_sec)
 
-    def __enter__(self) -> "ShardLabeller":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._decoders.__exit__(None, None, None)
+    def close(self) -> None:
+        """End the decoding processes."""
+        self._decoders.close()
 
     def label_shard(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
         """Label every video of a shard, commit the file, then its receipt.
@@ -132,7 +139,7 @@ class ShardLabeller:
         """
         started = time.monotonic()
         waited = self._decoders.wait_sec
-        batches = TeacherBatches(self._teachers, self._settings.batch_size)
+        batches = TeacherBatches(self.teachers, self._settings.batch_size)
         path = self._shards_dir / f"{shard.name}.h5"
         with ShardWriter(path, header, self._settings.compression) as writer:
             ledger = _Ledger(writer)
@@ -140,33 +147,29 @@ class ShardLabeller:
                 if isinstance(event, DecodedChunk):
                     ledger.expect(record, event)
                     self._pass_on(ledger, batches.add(event.pixels))
-                elif isinstance(event, VideoOutcome):
+                elif isinstance(event, VideoEnd):
                     ledger.close(record, event)
                 else:
                     ledger.void(record)
             self._pass_on(ledger, batches.finish())
             entries = ledger.finish()
             summary = writer.commit()
-        total_sec = time.monotonic() - started
         receipt = Receipt(
             dataset=header.dataset,
             split=header.split,
             shard=shard.name,
-            index=shard.index,
-            count=shard.count,
+            shard_index=shard.index,
+            shard_count=shard.count,
             sha256=summary.sha256,
             shard_bytes=summary.shard_bytes,
             frames=summary.frames,
             videos=summary.videos,
             fingerprint=header.fingerprint,
             outcomes=tuple(entries),
-            seconds={
-                "total": total_sec,
-                "decode_wait": self._decoders.wait_sec - waited,
-                "teachers": batches.busy_sec,
-            },
+            seconds=time.monotonic() - started,
+            stage_seconds={"decode_wait": self._decoders.wait_sec - waited, "teachers": batches.busy_sec},
         )
-        write_receipt(self._shards_dir, receipt)
+        write_receipt(receipt_path_of(path), receipt)
         return receipt
 
     def _pass_on(self, ledger: "_Ledger", all_rows: list[FrameRows]) -> None:
@@ -181,7 +184,7 @@ class _Ledger:
     def __init__(self, writer: ShardWriter) -> None:
         self._writer = writer
         self._videos: deque[_VideoRows] = deque()
-        self._entries: list[VideoOutcomeEntry] = []
+        self._entries: list[VideoOutcome] = []
 
     def expect(self, record: VideoRecord, chunk: DecodedChunk) -> None:
         """Note frames that go into the batches now."""
@@ -191,9 +194,9 @@ class _Ledger:
         """Note that what came of a video so far does not count."""
         self._current(record).void = True
 
-    def close(self, record: VideoRecord, outcome: VideoOutcome) -> None:
+    def close(self, record: VideoRecord, end: VideoEnd) -> None:
         """Note a video's end."""
-        self._current(record).outcome = outcome
+        self._current(record).end = end
 
     def write(self, rows: FrameRows) -> None:
         """Write the next rows, in the order their frames were expected."""
@@ -217,7 +220,7 @@ class _Ledger:
             if taken < len(chunk.hashes):
                 video.chunks.appendleft(_Identities(chunk.valid[taken:], chunk.hashes[taken:]))
 
-    def finish(self) -> list[VideoOutcomeEntry]:
+    def finish(self) -> list[VideoOutcome]:
         """Settle the last videos and return every video's outcome."""
         while self._videos:
             self._settle(self._videos.popleft())
@@ -226,7 +229,7 @@ class _Ledger:
     def _current(self, record: VideoRecord) -> _VideoRows:
         """Return the newest attempt at a video, begun now where there is none."""
         last = self._videos[-1] if self._videos else None
-        if last is None or last.record is not record or last.void or last.outcome is not None:
+        if last is None or last.record is not record or last.void or last.end is not None:
             self._videos.append(_VideoRows(record, deque()))
         return self._videos[-1]
 
@@ -242,21 +245,22 @@ class _Ledger:
 
     def _settle(self, video: _VideoRows) -> None:
         """Every row of the attempt is written: keep the video, or drop it with its reason."""
-        if video.void or video.outcome is None:
+        if video.void or video.end is None:
             if video.begun:
                 self._writer.abort_video()
             return
-        done, attempts = video.outcome.done, video.outcome.attempts
+        done, attempts = video.end.done, video.end.attempts
+        outcome: Outcome
         if done.num_frames == 0:
             if video.begun:
                 self._writer.abort_video()
-            outcome = Outcome.QUARANTINED
+            outcome = "quarantined"
         else:
             whole = done.reason is None
             self._writer.end_video(VideoStatus.OK if whole else VideoStatus.PARTIAL, seek_exact=done.seek_exact)
-            outcome = Outcome.OK if whole else Outcome.PARTIAL
+            outcome = "ok" if whole else "partial"
         self._entries.append(
-            VideoOutcomeEntry(
+            VideoOutcome(
                 video_id=video.record.video_id,
                 outcome=outcome,
                 reason=done.reason,

@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.errors import ShardError
 from pipeline.files import write_atomically
 from pipeline.label.plan import PlannedShard
-from pipeline.shards import Outcome, Receipt, read_receipt
+from pipeline.shards import Receipt, read_receipt
+from pipeline.shards.receipts import Outcome
 
 QUARANTINE_NAME = "quarantine.csv"
 
@@ -105,9 +106,9 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> L
                 reasons[entry.reason] += 1
     return LabelStatus(
         planned=sum(len(shard.records) for shard in shards),
-        ok=outcomes[Outcome.OK],
-        partial=outcomes[Outcome.PARTIAL],
-        quarantined=outcomes[Outcome.QUARANTINED],
+        ok=outcomes["ok"],
+        partial=outcomes["partial"],
+        quarantined=outcomes["quarantined"],
         missing=missing,
         frames=frames,
         shards=committed,
@@ -126,7 +127,7 @@ def write_quarantine(shards_dir: Path, shards: Iterable[PlannedShard], receipts:
             continue
         paths = {record.video_id: record.path for record in shard.records}
         for entry in receipts[shard.name].outcomes:
-            if entry.outcome is Outcome.QUARANTINED:
+            if entry.outcome == "quarantined":
                 message = " ".join((entry.message or "").split())
                 rows.writerow(
                     [

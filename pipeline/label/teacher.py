@@ -34,13 +34,15 @@ class HumanTeacherProtocol(Protocol):
     Attributes:
         name: architecture, as shown to people.
         sha256: hex digest of the weights file.
-        preprocessing: one line that says how frames become the network's input. With the other two it is part of the
-            labels' fingerprint: labels of another teacher never mix with these.
+        preprocessing: how frames become the network's input; its `str` is, with the other two, part of the labels'
+            fingerprint, so that labels of another teacher never mix with these.
     """
 
     name: str
     sha256: str
-    preprocessing: str
+
+    @property
+    def preprocessing(self) -> object: ...
 
     def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
         """Segment people: uint8 RGB [B, H, W, 3] on the teacher's device to bool [B, H, W], same H and W."""
@@ -52,7 +54,9 @@ class SceneTeacherProtocol(Protocol):
 
     name: str
     sha256: str
-    preprocessing: str
+
+    @property
+    def preprocessing(self) -> object: ...
 
     def predict_scenes(self, frames_BHWC: Tensor) -> SceneLabels:
         """Classify scenes: uint8 RGB [B, H, W, 3] on the teacher's device to the five best of 365 classes."""

@@ -26,9 +26,9 @@ def load_teachers(settings: TeacherSettings, device: torch.device, precision: st
     return Teachers(human, scene, device)
 
 
-def choose_precision(wanted: str, has_gpu: bool) -> str:
-    """Resolve "auto"."""
-    return ("bfloat16" if has_gpu else "float32") if wanted == "auto" else wanted
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Resolve "auto": bfloat16 on a GPU, float32 elsewhere."""
+    return ("bfloat16" if device.type == "cuda" else "float32") if wanted == "auto" else wanted
 
 
 def describe_teacher(teacher: HumanTeacherProtocol | SceneTeacherProtocol) -> str:

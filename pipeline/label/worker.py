@@ -35,48 +35,48 @@ class WorkerDescription:
 
 
 class ShardWorker:
-    """Load the teachers once, then label shard after shard.
+    """Label shard after shard with teachers that are loaded once, when they are first needed.
 
     Args:
         teacher_settings: which teachers.
         label_settings: how.
         shards_dir: where shards go; the same folder for every worker.
         num_threads: of the processor, for the teachers; Ray would choose one.
-
-    Raises:
-        TeacherError: a teacher cannot be loaded.
     """
 
     def __init__(
         self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path, num_threads: int
     ) -> None:
-        torch.set_num_threads(num_threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._precision = choose_precision(teacher_settings.precision, device.type == "cuda")
-        self._teachers: Teachers = load_teachers(teacher_settings, device, self._precision)
+        self._teacher_settings = teacher_settings
         self._settings = label_settings
+        self._shards_dir = shards_dir
+        self._num_threads = num_threads
         self._frames_done = 0
+        self._labeller: ShardLabeller | None = None
         self.on_frames: Callable[[int], None] = lambda _: None
-        self._labeller = ShardLabeller(self._teachers, label_settings, shards_dir, self._count)
 
     def describe(self, *, measure: bool = False) -> WorkerDescription:
-        """Say what decides the labels' values here, and with `measure` how fast the teachers are."""
-        human, scene, _ = self._teachers
+        """Say what decides the labels' values here, and with `measure` how fast the teachers are.
+
+        Raises:
+            TeacherError: a teacher cannot be loaded.
+        """
+        teachers = self._started().teachers
         ingredients = {
             "schema": str(SCHEMA_VERSION),
             "frame_resize": FRAME_RESIZE,
             "decoder": DECODER,
-            "precision": self._precision,
-            "human_teacher": describe_teacher(human),
-            "human_preprocessing": human.preprocessing,
-            "scene_teacher": describe_teacher(scene),
-            "scene_preprocessing": scene.preprocessing,
+            "precision": choose_precision(self._teacher_settings.precision, teachers.device),
+            "human_teacher": describe_teacher(teachers.human),
+            "human_preprocessing": str(teachers.human.preprocessing),
+            "scene_teacher": describe_teacher(teachers.scene),
+            "scene_preprocessing": str(teachers.scene.preprocessing),
         }
-        return WorkerDescription(ingredients, self._measure_speed() if measure else None)
+        return WorkerDescription(ingredients, self._measure_speed(teachers) if measure else None)
 
     def label(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
-        """Label one shard and write its receipt."""
-        return self._labeller.label_shard(shard, header)
+        """Label one shard and write its receipt; see `ShardLabeller.label_shard`."""
+        return self._started().label_shard(shard, header)
 
     def frames_done(self) -> int:
         """Count the frames labelled since the worker started."""
@@ -84,17 +84,27 @@ class ShardWorker:
 
     def close(self) -> None:
         """End the decoding processes."""
-        self._labeller.__exit__(None, None, None)
+        if self._labeller is not None:
+            self._labeller.close()
+
+    def _started(self) -> ShardLabeller:
+        if self._labeller is None:
+            torch.set_num_threads(self._num_threads)
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            precision = choose_precision(self._teacher_settings.precision, device)
+            teachers = load_teachers(self._teacher_settings, device, precision)
+            self._labeller = ShardLabeller(teachers, self._settings, self._shards_dir, self._count)
+        return self._labeller
 
     def _count(self, num_frames: int) -> None:
         self._frames_done += num_frames
         self.on_frames(self._frames_done)
 
-    def _measure_speed(self) -> float:
+    def _measure_speed(self, teachers: Teachers) -> float:
         """Time one batch, after one that warms up."""
         batch_size = self._settings.batch_size
         frames = torch.randint(0, 256, (batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=torch.uint8).numpy()
-        batches = TeacherBatches(self._teachers, batch_size)
+        batches = TeacherBatches(teachers, batch_size)
         batches.add(frames)
         started = time.monotonic()
         batches.add(frames)

@@ -205,7 +205,7 @@ class VideoFile:
             format="rgb24",
             interpolation=Interpolation.BILINEAR,
         )
-        pixels: NDArray[np.uint8] = small.to_ndarray()
+        pixels = np.asarray(small.to_ndarray(), dtype=np.uint8)
         return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
 
 
@@ -233,5 +233,5 @@ def _first_video_stream(container: av.container.InputContainer, path: Path) -> a
     raise VideoError(Reason.NO_VIDEO_STREAM, f"{path}: the file has no video stream")
 
 
-def _cause(error: OSError) -> str:
+def _cause(error: av.error.FFmpegError | OSError) -> str:
     return error.strerror or type(error).__name__

@@ -1,0 +1,53 @@
+"""Two teachers of a user's own, by the documented protocol: plain functions of a frame's pixels, no networks.
+
+Their labels can be worked out from the frames, so that a test knows what must be in a shard.
+"""
+
+import hashlib
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
+
+
+class BrightPixels:
+    """Everything brighter than the frame's mean is a person."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = "bright_pixels"
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.preprocessing = "none"
+        self._pause_sec = float(path.read_text() or 0)
+
+    def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
+        time.sleep(self._pause_sec)
+        luma_BHW = frames_BHWC.sum(dim=-1, dtype=torch.int32)
+        return luma_BHW > luma_BHW.double().mean(dim=(1, 2), keepdim=True)
+
+
+class MeanColour:
+    """The scene is the mean of red, of green, of blue, and of all three; classes 0 to 255 and 300."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = "mean_colour"
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.preprocessing = "none"
+
+    def predict_scenes(self, frames_BHWC: Tensor) -> SceneLabels:
+        means_BC = frames_BHWC.double().mean(dim=(1, 2))
+        indices_BK = torch.cat([means_BC, means_BC.mean(dim=1, keepdim=True), torch.full((len(means_BC), 1), 300.0)], 1)
+        probs_K = torch.tensor([0.4, 0.3, 0.15, 0.1, 0.05])
+        return SceneLabels(indices_BK.long(), probs_K.expand(len(means_BC), NUM_SCENE_LABELS))
+
+
+def load_human(weights_path: Path, *, device: torch.device, precision: str) -> BrightPixels:
+    """Make the human teacher; its file holds the seconds it pauses a batch."""
+    return BrightPixels(weights_path)
+
+
+def load_scene(weights_path: Path, *, device: torch.device, precision: str) -> MeanColour:
+    """Make the scene teacher; its file may hold anything."""
+    return MeanColour(weights_path)
