@@ -40,8 +40,7 @@ class HumanTeacher:
         self, network: PspNet, *, preprocessing: Preprocessing, precision: str = "float32", name: str, sha256: str = ""
     ) -> None:
         self.network = network.eval().to(memory_format=torch.channels_last)
-        self.preprocessing = str(preprocessing)
-        self._input = preprocessing
+        self.preprocessing = preprocessing
         self.precision = precision
         self.name = name
         self.sha256 = sha256
@@ -52,7 +51,7 @@ class HumanTeacher:
 
         Logits, not probabilities, are interpolated from the network's input size to the frame's.
         """
-        x_B3hw = prepare_frames(frames_BHWC, self._input)
+        x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
         with autocast(x_B3hw.device, self.precision):
             logits_BKhw = self.network(x_B3hw).logits
         logits_BKHW = F.interpolate(

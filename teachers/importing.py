@@ -32,7 +32,7 @@ def import_teacher(
 
     Args:
         kind: human or scene.
-        file: ``.safetensors`` (with our side file: nothing else need be said), or a PyTorch state dict, bare or wrapped.
+        file: ``.safetensors`` (with our side file nothing else need be said), or a PyTorch state dict, bare or wrapped.
         destination: the weights file to write.
         architecture, classes, preprocessing: what the weights are; they win over a side file. Without one, the
             architecture must be said; classes default to 20 (human) or 365, preprocessing to the usual one.
@@ -71,8 +71,7 @@ def import_teacher(
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a safetensors or PyTorch file, without wrappers and without a ``module.`` prefix.
 
-    PyTorch files are read with ``weights_only=True`` (strings of Python 2 as latin1), so that pickled code is refused
-    unexecuted.
+    PyTorch files, those of Python 2 too, are read with ``weights_only=True``: pickled code is refused unexecuted.
 
     Raises:
         TeacherError: no such file, no checkpoint, code in it, or no state dict.
@@ -84,7 +83,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = read_safetensors(path)
     else:
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
+            content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise TeacherError(
                 f"{path}: refused: not a plain checkpoint, or one that holds pickled code (nothing was executed); "
@@ -129,14 +128,12 @@ def load_imagenet_weights(network: nn.Module, path: Path) -> int:
 
 
 def _fill_backbone(network: PspNet, given: dict[str, Tensor], path: Path) -> int:
-    """Fill stem and body: their layers in order are torchvision's ``features`` in order."""
-    layers = nn.ModuleDict({"features": nn.ModuleDict()})
-    backbone = layers["features"]
-    assert isinstance(backbone, nn.ModuleDict)
+    """Fill stem and body: their layers together are torchvision's ``features``, by name."""
+    backbone = nn.Sequential()
     for part in (network.stem, network.body):
         for name, layer in part.named_children():
-            # Sliced sequences count anew from 0, named ones keep their names.
-            backbone[str(len(backbone)) if name.isdigit() else name] = layer
-    state = {name: tensor for name, tensor in given.items() if name.startswith("features.")}
-    fill_network(layers, state, origin=f"{path} as a backbone")
+            backbone.add_module(name, layer)
+    prefix = "features."
+    state = {name.removeprefix(prefix): tensor for name, tensor in given.items() if name.startswith(prefix)}
+    fill_network(backbone, state, origin=f"{path} as a backbone")
     return len(state)

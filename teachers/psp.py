@@ -33,8 +33,8 @@ class PspOutputs(NamedTuple):
 class PspNet(nn.Module):
     """Parse images: early features, late features, pyramid pooling, one score map per class.
 
-    Any H and W from 17 pixels upwards will do: adaptive pooling and interpolation ask for no divisibility. Batches of one
-    image train too (the pyramid's 1x1 level carries no BatchNorm).
+    Any H and W from 17 pixels upwards will do: adaptive pooling and interpolation ask for no divisibility. Batches of
+    one image train too (the pyramid's 1x1 level carries no BatchNorm).
 
     Args:
         stem: x_B3HW -> the features that the auxiliary head reads, [B, aux_channels, h, w].

@@ -38,8 +38,7 @@ class SceneTeacher:
         sha256: str = "",
     ) -> None:
         self.network = network.eval().to(memory_format=torch.channels_last)
-        self.preprocessing = str(preprocessing)
-        self._input = preprocessing
+        self.preprocessing = preprocessing
         self.precision = precision
         self.name = name
         self.sha256 = sha256
@@ -47,7 +46,7 @@ class SceneTeacher:
     @torch.inference_mode()
     def predict_logits(self, frames_BHWC: Tensor) -> Tensor:
         """Score the scenes: uint8 RGB [B, H, W, 3] to float32 [B, 365]."""
-        x_B3hw = prepare_frames(frames_BHWC, self._input)
+        x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
         with autocast(x_B3hw.device, self.precision):
             logits: Tensor = self.network(x_B3hw)
         return logits.float()
