@@ -18,15 +18,23 @@ def interruptible(way_out: str) -> Iterator[None]:
         way_out: what to tell the user, e.g. "run the same command again to go on".
     """
 
+    raised: list[InterruptedRun] = []
+
     def interrupt(number: int, _: FrameType | None) -> None:
         for handled in EXIT_CODES:
             signal.signal(handled, signal.SIG_DFL)
         name = signal.Signals(number).name
-        raise InterruptedRun(f"interrupted by {name}; {way_out}", EXIT_CODES[signal.Signals(number)])
+        raised.append(InterruptedRun(f"interrupted by {name}; {way_out}", EXIT_CODES[signal.Signals(number)]))
+        raise raised[0]
 
     before = {number: signal.signal(number, interrupt) for number in EXIT_CODES}
     try:
         yield
+    except Exception as error:
+        # A library in compiled code may wrap what the handler raised in an error of its own.
+        if raised and error is not raised[0]:
+            raise raised[0] from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

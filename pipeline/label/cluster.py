@@ -187,12 +187,6 @@ def _get(reference: Any) -> Any:
         if isinstance(error.cause, KinetError):
             raise error.cause from error
         raise
-    except RayActorError as error:
-        # A teacher that cannot be loaded fails in the actor's constructor: Ray tells it as the actor's death.
-        cause = getattr(error, "cause", None) or error.__cause__
-        if isinstance(cause, KinetError):
-            raise cause from error
-        raise
 
 
 def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:
