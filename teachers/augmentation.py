@@ -24,8 +24,8 @@ class HumanAugmentation:
     Attributes:
         height, width: the network's input size.
         min_scale, max_scale: bounds of the random scale around the size that fills the input.
-        aspect_kept_prob: share of images whose proportions stay, as a person's in a video frame; the others are stretched
-            to the input's proportions as when predicting.
+        aspect_kept_prob: share of images whose proportions stay, as a person's in a video frame; the others are
+            stretched to the input's proportions as when predicting.
         flip_prob: share of mirrored images.
         colour_jitter: brightness, contrast and saturation each change by up to this factor.
         swap_left_right: LIP part ids are to be swapped when mirrored.

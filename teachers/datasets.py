@@ -37,13 +37,37 @@ class Sample(NamedTuple):
     target: Tensor
 
 
+class Batch(NamedTuple):
+    """What the trainer gets.
+
+    Attributes:
+        images: uint8 RGB [B, 3, h, w]; B may be 0.
+        targets: int64 [B, h, w] or [B].
+        faults: one line for each image that could not be used.
+    """
+
+    images: Tensor
+    targets: Tensor
+    faults: tuple[str, ...]
+
+
+def collate(samples: Sequence[Sample | TeacherError]) -> Batch:
+    """Stack what is good, list what is not."""
+    good = [sample for sample in samples if isinstance(sample, Sample)]
+    faults = tuple(str(sample) for sample in samples if isinstance(sample, TeacherError))
+    if not good:
+        return Batch(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), faults)
+    images = torch.stack([sample.image for sample in good])
+    return Batch(images, torch.stack([sample.target for sample in good]), faults)
+
+
 def read_image(path: Path, *, at_least: tuple[int, int] | None = None) -> Tensor:
     """Read an image as uint8 RGB [3, H, W].
 
     Args:
         path: any format Pillow reads.
-        at_least: height and width below which a JPEG must not be decoded; it may then be read at a half, a quarter or an
-            eighth of its size, which is faster.
+        at_least: height and width below which a JPEG must not be decoded; it may then be read at a half, a quarter or
+            an eighth of its size, which is faster.
 
     Raises:
         TeacherError: the file is missing or not a readable image.
@@ -97,8 +121,8 @@ def read_masked_image(image: MaskedImage, classes: int, *, at_least: tuple[int, 
     return Sample(image_3HW, mask_HW)
 
 
-class HumanImages(Dataset[Sample]):
-    """Augmented images with class maps."""
+class HumanImages(Dataset[Sample | TeacherError]):
+    """Augmented images with class maps; an image that cannot be used comes as its TeacherError."""
 
     def __init__(
         self, images: Sequence[MaskedImage], *, classes: int, augmentation: HumanAugmentation, seed: int
@@ -112,18 +136,22 @@ class HumanImages(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample | TeacherError:
         settings = self.augmentation
-        # Twice the input covers the largest random scale.
-        sample = read_masked_image(self.images[index], self.classes, at_least=(2 * settings.height, 2 * settings.width))
-        image, mask = augment_human(
-            sample.image, sample.target, settings, sample_generator(self.seed, self.epoch, index)
-        )
+        try:
+            # Twice the input covers the largest random scale.
+            sample = read_masked_image(
+                self.images[index], self.classes, at_least=(2 * settings.height, 2 * settings.width)
+            )
+        except TeacherError as fault:
+            return fault
+        generator = sample_generator(self.seed, self.epoch, index)
+        image, mask = augment_human(sample.image, sample.target, settings, generator)
         return Sample(image, mask.long())
 
 
-class SceneImages(Dataset[Sample]):
-    """Augmented images with a Places365 class."""
+class SceneImages(Dataset[Sample | TeacherError]):
+    """Augmented images with a Places365 class; an image that cannot be used comes as its TeacherError."""
 
     def __init__(self, images: Sequence[LabelledImage], *, augmentation: SceneAugmentation, seed: int) -> None:
         self.images = images
@@ -134,9 +162,12 @@ class SceneImages(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample | TeacherError:
         settings = self.augmentation
-        image = read_image(self.images[index].path, at_least=(2 * settings.height, 2 * settings.width))
+        try:
+            image = read_image(self.images[index].path, at_least=(2 * settings.height, 2 * settings.width))
+        except TeacherError as fault:
+            return fault
         image = augment_scene(image, settings, sample_generator(self.seed, self.epoch, index))
         return Sample(image, torch.tensor(self.images[index].label))
 
