@@ -82,8 +82,8 @@ def read_batches(
 ) -> Iterator[TrainBatch]:
     """Read a run's micro-batches in order, from one step on to the end; the workers live as long as the iterator."""
     loader: DataLoader[TrainBatch] = DataLoader(
-        dataset,  # samples become a TrainBatch in collate_clips
-        batch_sampler=_RemainingBatches(plan, start_step),  # type: ignore[arg-type]
+        dataset,  # type: ignore[arg-type]  # its samples become a TrainBatch in collate_clips
+        batch_sampler=_RemainingBatches(plan, start_step),
         collate_fn=collate_clips,
         num_workers=loader_workers,
         pin_memory=pin_memory,

@@ -94,7 +94,7 @@ def train_loop(
         freeze_batchnorm_except_first(model)
     model.to(device).train()
     optimizer = SGD(
-        parameter_groups(model, config.learning_rate, config.weight_decay),  # type: ignore[arg-type]
+        parameter_groups(model, config.learning_rate, config.weight_decay),
         lr=config.learning_rate,
         momentum=config.momentum,
     )

@@ -1,0 +1,183 @@
+"""`train-student` and `evaluate` as a user calls them: outcome, exit codes, and one clear line for each fault."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from manifests import write_manifest
+from pipeline.cli import main
+from pipeline.shards import LabelIndex, Receipt, VideoOutcome, open_shard, receipt_path_of, write_receipt
+from pipeline.training.checkpoint import list_checkpoints, load_latest_checkpoint
+
+SMALL = ["--recipe", "small", "--backbone", "squeezenet1_1", "--loader-workers", "0"]
+for change in ("input_size=48", "epochs=2", "batch_size=2", "micro_batch=2", "milestones=[]", "log_every=1"):
+    SMALL += ["--set", change]
+
+
+@pytest.fixture
+def workspace(boxes, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
+    """A workspace with four labelled training videos and two to test on."""
+    records = [replace(record, split="train" if n < 4 else "test") for n, record in enumerate(boxes.records)]
+    root = tmp_path / "workspace"
+    shards = root / "shards" / "boxes"
+    for folder in (root / "manifests", shards):
+        folder.mkdir(parents=True)
+    write_manifest(root / "manifests" / "boxes.csv", records)
+    shard = Path(shutil.copy(boxes.labels.path, shards))
+    with open_shard(shard) as reader:
+        outcomes = tuple(VideoOutcome(video_id=v, outcome="ok", frames=reader.num_frames(v)) for v in reader.video_ids)
+    receipt = Receipt(
+        dataset="boxes",
+        split="train",
+        shard=shard.stem,
+        shard_index=0,
+        shard_count=1,
+        sha256=hashlib.sha256(shard.read_bytes()).hexdigest(),
+        shard_bytes=shard.stat().st_size,
+        frames=sum(outcome.frames for outcome in outcomes),
+        videos=len(outcomes),
+        fingerprint="f",
+        outcomes=outcomes,
+        seconds=1.0,
+    )
+    write_receipt(receipt_path_of(shard), receipt)
+    assert len(LabelIndex(shards)) == len(records)
+    return root
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Run the command line; return its exit code, stdout and stderr."""
+    try:
+        main([str(argument) for argument in arguments])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def train(capsys: pytest.CaptureFixture[str], workspace: Path, *more: str) -> tuple[int, str, str]:
+    return call(capsys, "train-student", "--workspace", workspace, "--dataset", "boxes", *more)
+
+
+def test_train_then_evaluate(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = train(capsys, workspace, *SMALL, "--run", "r", "--json")
+    assert code == 0, err
+    summary = json.loads(out)
+    assert (summary["steps"], summary["faults"]) == (4, {})
+    arguments = ["evaluate", "r", "--dataset", "boxes", "--workspace", workspace, "--loader-workers", "0", "--json"]
+    code, out, err = call(capsys, *arguments, "--segments", "4", "--crops", "3")
+    assert code == 0, err
+    result = json.loads(out)
+    assert {"top1", "top5", "mean_class", "videos", "missing"} <= result.keys()
+    assert (result["split"], result["videos"], result["missing"], result["top5"]) == ("test", 2, 0, 1.0)
+    assert Path(result["scores"]).is_file()
+    code, out, _ = call(capsys, *arguments[:-1], "--segments", "4", "--crops", "1", "--split", "train")
+    assert code == 0
+    assert "top-1" in out
+    assert "4 videos, none missing" in out
+    again = train(capsys, workspace, *SMALL, "--run", "r")
+    assert again[0] == 1
+    assert "run r exists already" in again[2]
+    assert "--resume" in again[2]
+    other = train(capsys, workspace, "--run", "r", "--resume", "--set", "learning_rate=0.5")
+    assert other[0] == 1
+    assert "learning_rate 0.01 -> 0.5" in other[2]
+    finished = train(capsys, workspace, "--run", "r", "--resume", "--loader-workers", "0")
+    assert finished[0] == 0, finished[2]
+
+
+def test_each_fault_is_one_clear_line(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fault(code: int, text: str, *more: str) -> None:
+        found, _, err = train(capsys, workspace, *more)
+        assert found == code, err
+        assert text in " ".join(err.split())
+        assert "Traceback" not in err
+
+    fault(2, "did you mean learning_rate", "--set", "learning_rat=1")
+    fault(2, "did you mean 'kinet'", "--model", "kinnet")
+    fault(2, "backbone: expected one of", "--backbone", "resnet101")
+    fault(2, "--run", "--resume")
+    fault(1, "did you mean kinetics400", "--recipe", "kinetics4000")
+    fault(1, "splits there are: test, train", "--split", "val")
+    fault(1, "fold 2", "--fold", "2")
+    fault(1, "run none: not in", "--run", "none", "--resume")
+    fault(1, "no such weights file", *SMALL, "--init", str(tmp_path / "none.pth"))
+    assert not (workspace / "runs").exists()
+    shutil.rmtree(workspace / "shards")
+    fault(1, "run kinet-pipeline label --dataset boxes first", *SMALL)
+    code, _, err = call(capsys, "train-student", "--workspace", workspace, "--dataset", "boxs", *SMALL)
+    assert code == 1
+    assert "boxes" in err
+    code, _, err = call(capsys, "evaluate", "none", "--workspace", workspace, "--dataset", "boxes")
+    assert code == 1
+    assert "run none" in err
+
+
+def test_tsn_needs_no_labels_and_transfers_its_weights(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(workspace / "shards")
+    small = [*SMALL, "--model", "tsn", "--set", "epochs=1"]
+    code, out, err = train(capsys, workspace, *small)
+    assert code == 0, err
+    first = workspace / "runs" / "boxes-tsn-squeezenet1_1"
+    assert str(first) in out
+    frozen = ["--set", "learning_rate=1e-30", "--set", "weight_decay=0"]
+    code, _, err = train(capsys, workspace, *small, *frozen, "--run", "second", "--init", str(first))
+    assert code == 0, err
+    before, after = (load_latest_checkpoint(run / "checkpoints") for run in (first, workspace / "runs" / "second"))
+    assert before is not None
+    assert after is not None
+    for key, weight in before["model"].items():
+        assert torch.equal(weight, after["model"][key])
+
+
+def test_killed_for_real_and_resumed_it_ends_as_an_unbroken_run(workspace: Path, boxes) -> None:  # type: ignore[no-untyped-def]
+    """SIGKILL at whatever moment the first checkpoint is there, then SIGTERM, then to the end."""
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "train-student",
+        "--workspace",
+        str(workspace),
+        "--dataset",
+        "boxes",
+    ]
+    long = [*SMALL, "--set", "epochs=30", "--set", "checkpoint_every=1", "--loader-workers", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(*more: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*command, *more], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+
+    def stop_after_progress(process: subprocess.Popen[bytes], number: int) -> int:
+        folder = workspace / "runs" / "killed" / "checkpoints"
+        before = list_checkpoints(folder)[-1:]
+        deadline = time.monotonic() + 120
+        while list_checkpoints(folder)[-1:] == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        return process.wait(timeout=60)
+
+    whole = start(*long, "--run", "whole")
+    assert stop_after_progress(start(*long, "--run", "killed"), signal.SIGKILL) == -signal.SIGKILL
+    assert stop_after_progress(start("--run", "killed", "--resume"), signal.SIGTERM) == 143
+    assert start("--run", "killed", "--resume").wait(timeout=120) == 0
+    assert whole.wait(timeout=120) == 0
+    one, other = (load_latest_checkpoint(workspace / "runs" / run / "checkpoints") for run in ("whole", "killed"))
+    assert one is not None
+    assert other is not None
+    assert one["step"] == other["step"] == 60
+    for key, weight in one["model"].items():
+        assert torch.equal(weight, other["model"][key]), key
