@@ -1,0 +1,107 @@
+"""Decoding processes that die or hang on a video harm that video alone."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manifests import VideoRecord
+from pipeline.errors import Reason
+from pipeline.label.decode_ahead import MAX_ATTEMPTS, DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
+from pipeline.video import read_frames
+from tests.videos import moving_frames, write_video
+
+
+def children() -> list[int]:
+    """List this process's own child processes that decode."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if b"decoder_process" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[VideoRecord]:
+    # Long enough that a decoder cannot be done with a video before its frames are read.
+    lengths = (400, 20, 30)
+    return [
+        VideoRecord(f"v{i}", write_video(tmp_path / f"v{i}.mp4", moving_frames(n, seed=i)), "train", 0, "c")
+        for i, n in enumerate(lengths)
+    ]
+
+
+def collect(decoders: DecodeAhead, records: list[VideoRecord], harm: int = 0, number: int = signal.SIGKILL):
+    """Read all videos, sending a signal to the first `harm` decoders met; return frames and ends by id, and restarts."""
+    frames: dict[str, list[np.ndarray]] = {record.video_id: [] for record in records}
+    ends, restarts = {}, 0
+    for record, event in decoders.events(records):
+        if isinstance(event, DecodedChunk):
+            frames[record.video_id].append(event.pixels)
+            if harm and record.video_id == "v0":
+                harm -= 1
+                for pid in children():
+                    os.kill(pid, number)
+        elif isinstance(event, VideoRestarted):
+            restarts += 1
+            frames[record.video_id].clear()
+        elif isinstance(event, VideoEnd):
+            ends[record.video_id] = event
+    return {name: np.concatenate(parts) if parts else None for name, parts in frames.items()}, ends, restarts
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 5])
+def test_videos_come_whole_and_in_order(records: list[VideoRecord], num_processes: int) -> None:
+    decoders = DecodeAhead(num_processes)
+    order = [record.video_id for record, event in decoders.events(records) if isinstance(event, VideoEnd)]
+    assert order == ["v0", "v1", "v2"]
+    frames, ends, restarts = collect(decoders, records)
+    decoders.close()
+    assert restarts == 0 and not children()
+    for record in records:
+        count = ends[record.video_id].done.num_frames
+        np.testing.assert_array_equal(frames[record.video_id], read_frames(record.path, range(count)))
+
+
+def test_a_decoder_killed_twice_costs_nothing(records: list[VideoRecord]) -> None:
+    decoders = DecodeAhead(1)
+    frames, ends, restarts = collect(decoders, records, harm=2)
+    decoders.close()
+    assert restarts == 2 and ends["v0"].attempts == 3
+    assert ends["v0"].done.reason is None and ends["v0"].done.num_frames == 400
+    np.testing.assert_array_equal(frames["v0"], read_frames(records[0].path, range(400)))
+    assert ends["v1"].attempts == ends["v2"].attempts == 1
+
+
+def test_a_video_that_always_kills_its_decoder_is_given_up_alone(records: list[VideoRecord]) -> None:
+    decoders = DecodeAhead(1)
+    _, ends, _ = collect(decoders, records, harm=MAX_ATTEMPTS)
+    decoders.close()
+    assert ends["v0"].done.reason is Reason.CRASHED and "SIGKILL" in str(ends["v0"].done.message)
+    assert ends["v0"].done.num_frames == 0
+    assert ends["v1"].done.num_frames == 20 and ends["v2"].done.num_frames == 30
+
+
+def test_a_decoder_that_hangs_is_ended(records: list[VideoRecord]) -> None:
+    decoders = DecodeAhead(1, stall_sec=0.5)
+    started = time.monotonic()
+    _, ends, _ = collect(decoders, records, harm=MAX_ATTEMPTS, number=signal.SIGSTOP)
+    decoders.close()
+    assert ends["v0"].done.reason is Reason.TIMEOUT
+    assert ends["v1"].done.reason is None and not children()
+    assert time.monotonic() - started < 30
+
+
+def test_leaving_early_ends_no_video_wrongly(records: list[VideoRecord]) -> None:
+    decoders = DecodeAhead(2)
+    events = decoders.events(records)
+    next(events)
+    events.close()
+    frames, ends, _ = collect(decoders, records)
+    decoders.close()
+    assert [ends[record.video_id].done.num_frames for record in records] == [400, 20, 30]
+    assert frames["v2"] is not None and len(frames["v2"]) == 30

@@ -1,0 +1,162 @@
+"""A labelling job in one process: right labels, every video accounted for, nothing lost, nothing done twice."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from manifests import read_manifest
+from pipeline.errors import PlanError, TeacherError, WorkspaceError
+from pipeline.label.job import choose_videos_per_shard
+from pipeline.label.plan import manifest_digest, partition
+from pipeline.label.progress import LabelProgress
+from pipeline.shards import LabelIndex
+from pipeline.video import VideoFile, hash_frames
+from tests.pipeline.label.conftest import LENGTHS, Bench
+from tests.pipeline.label.toy_teachers import BrightPixels, MeanColour
+
+
+def test_labels_are_the_teachers_own_for_every_frame(bench: Bench) -> None:
+    bench.label()
+    index = LabelIndex(bench.shards_dir)
+    human, scene = BrightPixels(bench.teachers.human_path), MeanColour(bench.teachers.scene_path)
+    for number, length in enumerate(LENGTHS):
+        record = next(record for record in bench.records if record.video_id == f"good{number}")
+        with VideoFile(record.path) as video:
+            frames = np.stack([frame for frame, _ in video.frames()])
+        assert len(frames) == length == index.num_frames(record.video_id)
+        labels = index.read(record.video_id, np.arange(length))
+        np.testing.assert_array_equal(labels.masks, human.predict_masks(torch.from_numpy(frames)).numpy())
+        expected = scene.predict_scenes(torch.from_numpy(frames))
+        np.testing.assert_array_equal(labels.scene_indices, expected.indices_BK.numpy())
+        np.testing.assert_array_equal(labels.scene_probs, expected.probs_BK.numpy().astype(np.float16))
+        np.testing.assert_array_equal(labels.frame_hashes, hash_frames(frames))
+        assert labels.valid.all()
+
+
+def test_every_video_ends_in_one_state(bench: Bench) -> None:
+    status = bench.label().status
+    assert status.planned == len(bench.records) == status.ok + status.partial + status.quarantined + status.missing
+    assert (status.ok, status.partial, status.quarantined, status.missing) == (len(LENGTHS), 1, 4, 0)
+    assert status.reasons == {"truncated": 1, "unreadable": 1, "empty_file": 1, "missing": 1, "no_video_stream": 1}
+    with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
+        listed = {row["video_id"]: row for row in csv.DictReader(stream)}
+    assert {name: row["reason"] for name, row in listed.items()} == {
+        "text": "unreadable",
+        "empty": "empty_file",
+        "absent": "missing",
+        "sound": "no_video_stream",
+    }
+    assert all(str(bench.workspace.root) in row["message"] for row in listed.values())
+
+
+def test_a_broken_run_goes_on_and_ends_in_the_same_bytes(bench: Bench) -> None:
+    bench.label()
+    unbroken = bench.shard_bytes()
+    for path in bench.shards_dir.iterdir():
+        path.unlink()
+
+    class Stop(Exception):
+        pass
+
+    for frames_until_stop in (1, 9, 30):
+
+        def stop(progress: LabelProgress, limit: int = frames_until_stop) -> None:
+            if progress.frames >= limit:
+                raise Stop
+
+        with pytest.raises(Stop):
+            bench.label(stop)
+    kept = {path.name: path.stat().st_mtime_ns for path in bench.shards_dir.glob("*.h5")}
+    report = bench.label()
+    assert bench.shard_bytes() == unbroken
+    assert {name: (bench.shards_dir / name).stat().st_mtime_ns for name in kept} == kept
+    assert report.status.missing == 0
+    assert not list(bench.shards_dir.glob("*.part"))
+    assert bench.label().frames == 0
+
+
+def test_a_shard_without_its_receipt_is_made_again(bench: Bench) -> None:
+    bench.label()
+    before = bench.shard_bytes()
+    receipt = next(bench.shards_dir.glob("train-00001*.json"))
+    receipt.unlink()
+    report = bench.label()
+    assert receipt.exists() and bench.shard_bytes() == before
+    assert report.frames == json.loads(receipt.read_text())["frames"]
+
+
+def test_one_split_at_a_time(bench: Bench) -> None:
+    assert bench.label(split="val").status.planned == sum(record.split == "val" for record in bench.records)
+    assert all(path.name.startswith("val-") for path in bench.shards_dir.glob("*.h5"))
+    bench.label()
+    with pytest.raises(PlanError, match="no split 'test'; it has train, val"):
+        bench.label(split="test")
+
+
+def test_another_teacher_is_refused_and_named(bench: Bench) -> None:
+    bench.label()
+    bench.teachers.scene_path.write_text("another")
+    with pytest.raises(PlanError, match="scene_teacher: mean_colour sha256"):
+        bench.label()
+
+
+def test_a_changed_manifest_is_refused(bench: Bench) -> None:
+    bench.label()
+    bench.records[0] = dataclasses.replace(bench.records[0], label=2)
+    with pytest.raises(PlanError, match="manifest of mix changed"):
+        bench.label()
+
+
+def test_probing_and_moving_the_videos_is_no_change(bench: Bench, tmp_path: Path) -> None:
+    moved = [
+        dataclasses.replace(record, path=tmp_path / "elsewhere" / record.path.name, num_frames=7)
+        for record in bench.records
+    ]
+    assert manifest_digest(moved) == manifest_digest(read_manifest(bench.workspace.manifest_path("mix")))
+    assert manifest_digest(moved[::-1]) != manifest_digest(moved)
+
+
+def test_a_second_run_at_the_same_time_is_refused(bench: Bench) -> None:
+    def run_another(_: LabelProgress) -> None:
+        bench.label()
+
+    with pytest.raises(WorkspaceError, match="another label run is at work"):
+        bench.label(run_another)
+
+
+def test_another_shard_size_is_refused(bench: Bench) -> None:
+    bench.label()
+    with pytest.raises(WorkspaceError, match="begun with 3 videos a shard"):
+        bench.label(videos_per_shard=4)
+    assert bench.label(videos_per_shard=None).frames == 0
+
+
+def test_a_factory_that_is_not_there(bench: Bench) -> None:
+    bench.teachers = dataclasses.replace(bench.teachers, human_factory="tests.nowhere:load")
+    with pytest.raises(TeacherError, match=r"tests\.nowhere:load"):
+        bench.label()
+
+
+@pytest.mark.parametrize("size", [1, 4, 128])
+def test_the_partition_holds_each_video_once_in_order(bench: Bench, size: int) -> None:
+    shards = partition(bench.records, size)
+    for split in ("train", "val"):
+        members = [record for record in bench.records if record.split == split]
+        mine = [shard for shard in shards if shard.split == split]
+        assert [record for shard in mine for record in shard.records] == members
+        assert [shard.index for shard in mine] == list(range(mine[0].count)) == list(range(len(mine)))
+        assert all(len(shard.records) == size for shard in mine[:-1])
+    assert len({shard.name for shard in shards}) == len(shards)
+
+
+def test_shards_hold_ten_minutes_of_work_at_most(bench: Bench) -> None:
+    probed = [dataclasses.replace(record, num_frames=100) for record in bench.records]
+    assert choose_videos_per_shard(probed, 1000.0) == 128
+    assert choose_videos_per_shard(probed, None) == 128
+    assert choose_videos_per_shard(probed, 2.0) == 8
+    assert choose_videos_per_shard(probed, 0.001) == 1
