@@ -157,7 +157,11 @@ def test_resuming_with_another_student_is_refused(boxes, unbroken: Path) -> None
 
 def test_frozen_batchnorm_keeps_its_statistics(boxes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     fresh = build_student(model="tsn", backbone="resnet18", num_classes=2, seed=0).state_dict()
-    train(boxes, tmp_path, replace(CONFIG, model="tsn", backbone="resnet18", freeze_batchnorm=True, epochs=1, milestones=()))
+    train(
+        boxes,
+        tmp_path,
+        replace(CONFIG, model="tsn", backbone="resnet18", freeze_batchnorm=True, epochs=1, milestones=()),
+    )
     state = load_latest_checkpoint(tmp_path / CHECKPOINT_DIR)
     assert state is not None
     changed = {key for key in fresh if "running_mean" in key and not torch.equal(fresh[key], state["model"][key])}
