@@ -1,7 +1,7 @@
 """Train a teacher in one process.
 
-The schedule follows the share of the work that is done: of the epochs, or of the time where that is bounded and runs out
-first. With a time bound two runs differ; without one, a seed gives the same weights again on the same machine.
+The schedule follows the share of the work that is done: of the epochs, or of the time where that is bounded and runs
+out first. With a time bound two runs differ; without one, a seed gives the same weights again on the same machine.
 """
 
 import logging
@@ -138,7 +138,7 @@ def train_network(
     Raises:
         TeacherError: no image of an epoch could be used, or the loss is no longer a number.
     """
-    network.to(device, memory_format=torch.channels_last).train()
+    network.to(device).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.SGD(_parameter_groups(network, settings.weight_decay), lr=0, momentum=settings.momentum)
     run = _Run(settings, steps_per_epoch=max(1, len(dataset) // settings.batch_size))
     ended_by = "epochs"
@@ -199,9 +199,9 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
 
 
 def _batches(dataset: HumanImages | SceneImages, settings: TrainingSettings, epoch: int) -> DataLoader[Batch]:
-    """Read one epoch in an order drawn from the seed; the incomplete last batch is left out, unless it is the only one."""
+    """Read one epoch in an order drawn from the seed; an incomplete last batch is left out, unless it is the only one."""
     return DataLoader(
-        dataset,  # type: ignore[arg-type]  # the collate function turns samples and faults into a Batch
+        dataset,
         batch_size=settings.batch_size,
         shuffle=True,
         drop_last=len(dataset) >= settings.batch_size,

@@ -1,0 +1,169 @@
+"""The jobs behind `kinet-pipeline teacher`: from folders of images to a scored teacher file."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from pipeline.errors import TeacherError
+from pipeline.training.stop import StopRequest
+from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.augmentation import HumanAugmentation, SceneAugmentation
+from teachers.datasets import HumanImages, SceneImages
+from teachers.evaluation import evaluate_human, evaluate_scene
+from teachers.human import HumanTeacher
+from teachers.importing import load_imagenet_weights
+from teachers.psp import PspNet
+from teachers.scene import SceneTeacher
+from teachers.sources import HumanLayout, SceneLayout, find_human_images, find_scene_images
+from teachers.storage import TeacherCard, load_teacher, save_teacher
+from teachers.training import TrainingSettings, TrainingSummary, human_loss, scene_loss, train_network
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class TeacherRequest:
+    """What to train.
+
+    Attributes:
+        data_dirs: folders of images; see `teachers.sources`.
+        architecture: one of `teachers.architectures.ARCHITECTURES`.
+        classes: width of the head.
+        input_size: height and width of the network's input; None for the usual one.
+        init_path: ImageNet weights of the backbone, or None for a random start.
+        layout: how the images lie; None to look.
+        max_val_images: score on this many of the held-out images, evenly spread; None for all.
+        settings: how long and how fast.
+    """
+
+    data_dirs: tuple[Path, ...]
+    architecture: str
+    classes: int
+    input_size: tuple[int, int] | None
+    init_path: Path | None
+    layout: str | None
+    max_val_images: int | None
+    settings: TrainingSettings
+
+
+class TeacherResult(NamedTuple):
+    """A trained teacher, as written."""
+
+    card: TeacherCard
+    summary: TrainingSummary
+
+
+def choose_device() -> torch.device:
+    """Choose the first GPU, or the CPU where there is none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_teacher(kind: Kind, request: TeacherRequest, weights_path: Path) -> TeacherResult:
+    """Train, write, score on held-out images, and write the scores into the side file.
+
+    SIGINT or SIGTERM end the training after the running step; what was learned until then is written, not scored.
+
+    Raises:
+        TeacherError: data, start weights or architecture that do not fit.
+        InterruptedRun: after a signal, once the teacher is written.
+    """
+    settings = request.settings
+    device = choose_device()
+    preprocessing = default_preprocessing(kind, request.input_size)
+    height, width = preprocessing.input_size
+    dataset: HumanImages | SceneImages
+    if kind == Kind.HUMAN:
+        human = find_human_images(request.data_dirs, None if request.layout is None else HumanLayout(request.layout))
+        num_train, num_val, left_out = len(human.train), len(human.val), f"{human.without_mask} without a map"
+        augmentation = HumanAugmentation(height=height, width=width, swap_left_right=request.classes > 2)
+        dataset = HumanImages(human.train, classes=request.classes, augmentation=augmentation, seed=settings.seed)
+    else:
+        scene = find_scene_images(request.data_dirs, None if request.layout is None else SceneLayout(request.layout))
+        num_train, num_val = len(scene.train), len(scene.val)
+        left_out = f"{scene.unknown_images} of {len(scene.unknown_classes)} classes that Places365 lacks"
+        dataset = SceneImages(
+            scene.train, augmentation=SceneAugmentation(height=height, width=width), seed=settings.seed
+        )
+    if not num_train:
+        raise TeacherError(f"{', '.join(map(str, request.data_dirs))}: no training image")
+    log.info("%d images to train on, %d held out; left out: %s", num_train, num_val, left_out)
+
+    # Layers and dropout draw from torch's global generator, the only one they know; it comes back as it was.
+    with torch.random.fork_rng(), StopRequest() as stop:
+        torch.manual_seed(settings.seed)
+        network = build_network(kind, request.architecture, request.classes)
+        if request.init_path is not None:
+            num_tensors = load_imagenet_weights(network, request.init_path)
+            log.info("%d tensors of the backbone from %s", num_tensors, request.init_path)
+        summary = train_network(
+            network,
+            dataset,
+            human_loss if kind == Kind.HUMAN else scene_loss,
+            settings,
+            preprocessing=preprocessing,
+            device=device,
+            stop=stop,
+        )
+        card = TeacherCard(
+            kind=kind,
+            architecture=request.architecture,
+            classes=request.classes,
+            preprocessing=preprocessing,
+            source=_describe_source(request, summary),
+        )
+        card = save_teacher(network, card, weights_path)
+        stop.raise_if_asked(f"the weights of {summary.steps} steps are in {weights_path}, without scores")
+    if num_val:
+        scores = evaluate_teacher(
+            kind, weights_path, request.data_dirs, layout=request.layout, max_images=request.max_val_images
+        )
+        card = save_teacher(network, dataclasses.replace(card, scores=scores), weights_path)
+    else:
+        log.warning("no held-out images: the teacher is not scored")
+    return TeacherResult(card, summary)
+
+
+def _describe_source(request: TeacherRequest, summary: TrainingSummary) -> str:
+    start = "a random start" if request.init_path is None else request.init_path.name
+    names = " + ".join(path.resolve().name for path in request.data_dirs)
+    return f"trained on {names} from {start}: {summary.steps} steps, {summary.images} images, {summary.seconds:.0f} s"
+
+
+def evaluate_teacher(
+    kind: Kind,
+    weights_path: Path,
+    data_dirs: Sequence[Path],
+    *,
+    layout: str | None = None,
+    max_images: int | None = None,
+) -> dict[str, float]:
+    """Score a teacher file on the held-out images of data sets; see `teachers.evaluation` for the scores' names.
+
+    Raises:
+        TeacherError: teacher or data missing or unfit.
+    """
+    network, card = load_teacher(weights_path, kind)
+    device = choose_device()
+    network.to(device)
+    if kind == Kind.HUMAN:
+        assert isinstance(network, PspNet)  # every human architecture is one
+        human_images = find_human_images(data_dirs, None if layout is None else HumanLayout(layout)).val
+        human = HumanTeacher(network, preprocessing=card.preprocessing, name=card.architecture, sha256=card.sha256)
+        return evaluate_human(human, _spread(human_images, max_images), classes=card.classes, device=device)
+    scene_images = find_scene_images(data_dirs, None if layout is None else SceneLayout(layout)).val
+    scene = SceneTeacher(network, preprocessing=card.preprocessing, name=card.architecture, sha256=card.sha256)
+    return evaluate_scene(scene, _spread(scene_images, max_images), device=device)
+
+
+def _spread(images: Sequence[Item], limit: int | None) -> Sequence[Item]:
+    """Choose at most `limit` of the images, evenly spread."""
+    if limit is None or len(images) <= limit:
+        return images
+    return [images[position * len(images) // limit] for position in range(limit)]
