@@ -1,7 +1,8 @@
 """Choosing where the workers run."""
 
+import contextlib
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.label.job import WorkerPool
@@ -9,7 +10,7 @@ from pipeline.label.local import LocalPool
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_pool(
     teachers: TeacherSettings, settings: LabelSettings, shards_dir: Path, cluster: ClusterSettings | None
 ) -> Iterator[WorkerPool]:
@@ -20,5 +21,6 @@ def open_pool(
         return
     from pipeline.label.cluster import RayPool
 
-    with RayPool(teachers, settings, shards_dir, cluster) as on_ray:
+    # Ray prints to stdout when a worker dies; that place belongs to the command's own result.
+    with contextlib.redirect_stdout(sys.stderr), RayPool(teachers, settings, shards_dir, cluster) as on_ray:
         yield on_ray

@@ -36,7 +36,7 @@ def records(tmp_path: Path) -> list[VideoRecord]:
 
 
 def collect(decoders: DecodeAhead, records: list[VideoRecord], harm: int = 0, number: int = signal.SIGKILL):
-    """Read all videos, sending a signal to the first `harm` decoders met; return frames and ends by id, and restarts."""
+    """Read all videos, signalling the first `harm` decoders met; return frames and ends by id, and restarts."""
     frames: dict[str, list[np.ndarray]] = {record.video_id: [] for record in records}
     ends, restarts = {}, 0
     for record, event in decoders.events(records):

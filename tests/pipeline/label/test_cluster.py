@@ -1,0 +1,110 @@
+"""Labelling on Ray: the labels of an in-process run, whatever dies on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+
+pytestmark = pytest.mark.ray
+REPOSITORY = Path(__file__).parents[3]
+
+
+def label_command(bench: Bench, *extra: str) -> list[str]:
+    command = [sys.executable, "-m", "pipeline.cli", "label", "--dataset", "mix", "--workspace"]
+    command += [str(bench.workspace.root), "--videos-per-shard", "3", "--batch-size", "8", "--json"]
+    return [*command, "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, *extra]
+
+
+def start(bench: Bench, *extra: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled"}
+    return subprocess.Popen(
+        label_command(bench, *extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Walk the process tree below a process."""
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield int(child)
+            yield from descendants(int(child))
+
+
+def title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def wait_for(condition, seconds: float = 60.0):
+    """Poll until a condition gives something, and return it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+@pytest.fixture
+def expected(bench: Bench) -> dict[str, bytes]:
+    """Label in this process, keep the bytes, and clear the table; later batches take long enough to be interrupted."""
+    bench.teachers.human_path.write_text("0.2")
+    bench.label()
+    content = bench.shard_bytes()
+    for path in bench.shards_dir.iterdir():
+        path.unlink()
+    return content
+
+
+def test_a_killed_worker_is_replaced(bench: Bench, expected: dict[str, bytes]) -> None:
+    run = start(bench, "--workers", "1")
+    wait_for(lambda: list(bench.shards_dir.glob("*.part")))
+    worker = wait_for(lambda: next((pid for pid in descendants(run.pid) if "ray::ShardWorker" in title(pid)), None))
+    os.kill(worker, signal.SIGKILL)
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    assert json.loads(out)["missing"] == 0 and out.count("\n") == 1
+    assert bench.shard_bytes() == expected
+
+
+def test_a_killed_driver_loses_only_open_shards(bench: Bench, expected: dict[str, bytes]) -> None:
+    run = start(bench, "--workers", "1")
+    wait_for(lambda: list(bench.shards_dir.glob("*.json")) and list(bench.shards_dir.glob("train-*.json")))
+    run.kill()
+    run.communicate()
+    kept = {path.name: path.stat().st_mtime_ns for path in bench.shards_dir.glob("*-of-*.json")}
+    assert kept
+    report = bench.label()
+    assert bench.shard_bytes() == expected and report.status.missing == 0
+    assert {name: (bench.shards_dir / name).stat().st_mtime_ns for name in kept} == kept
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: int, workers: str) -> None:
+    bench.teachers.human_path.write_text("1")
+    run = start(bench, "--workers", workers)
+    wait_for(lambda: list(bench.shards_dir.glob("*.part")))
+    started = time.monotonic()
+    run.send_signal(number)
+    out, err = run.communicate(timeout=30)
+    assert run.returncode == code and out == ""
+    assert time.monotonic() - started < 10
+    assert len(err.strip().splitlines()) == 1 and "run the same command again" in err
+
+
+def test_a_teacher_that_cannot_be_loaded_is_one_line(bench: Bench) -> None:
+    run = start(bench, "--workers", "1", "--human-teacher", "teachers.human:load")
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 1 and out == ""
+    assert len(err.strip().splitlines()) == 1 and "human" in err
