@@ -112,7 +112,7 @@ def read_masked_image(image: MaskedImage, classes: int, *, at_least: tuple[int, 
     mask_height, mask_width = mask_HW.shape
     if abs(height / mask_height - width / mask_width) * max(mask_height, mask_width) > 1.5:
         raise TeacherError(f"{image.mask_path}: {mask_height}x{mask_width}, its image is {height}x{width}")
-    highest = int(mask_HW[mask_HW != IGNORED_CLASS].amax()) if bool((mask_HW != IGNORED_CLASS).any()) else 0
+    highest = int(mask_HW.masked_fill(mask_HW == IGNORED_CLASS, 0).max())
     if highest >= classes:
         raise TeacherError(
             f"{image.mask_path}: class id {highest}, expected 0 to {classes - 1}; "

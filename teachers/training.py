@@ -7,7 +7,7 @@ out first. With a time bound two runs differ; without one, a seed gives the same
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from pipeline.errors import TeacherError
 from pipeline.training.stop import StopRequest
 from teachers.augmentation import IGNORED_CLASS
-from teachers.datasets import Batch, HumanImages, SceneImages, collate
+from teachers.datasets import Batch, HumanImages, Sample, SceneImages, collate
 from teachers.precision import autocast
 from teachers.preprocessing import Preprocessing, normalise
 from teachers.psp import AUX_LOSS_WEIGHT
@@ -183,7 +183,7 @@ def _step(
     if not math.isfinite(value):
         raise TeacherError(f"training diverged (loss {value}); lower --lr (it is {settings.learning_rate})")
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
     optimiser.step()
     return value
@@ -198,9 +198,9 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
     ]
 
 
-def _batches(dataset: HumanImages | SceneImages, settings: TrainingSettings, epoch: int) -> DataLoader[Batch]:
-    """Read one epoch in an order drawn from the seed; an incomplete last batch is left out, unless it is the only one."""
-    return DataLoader(
+def _batches(dataset: HumanImages | SceneImages, settings: TrainingSettings, epoch: int) -> Iterable[Batch]:
+    """Read one epoch in an order drawn from the seed; an incomplete last batch is left out, unless it is the only."""
+    loader: DataLoader[Sample | TeacherError] = DataLoader(
         dataset,
         batch_size=settings.batch_size,
         shuffle=True,
@@ -209,6 +209,7 @@ def _batches(dataset: HumanImages | SceneImages, settings: TrainingSettings, epo
         collate_fn=collate,
         generator=Generator().manual_seed(settings.seed * 1_000_003 + epoch),
     )
+    return loader
 
 
 class _Run:
