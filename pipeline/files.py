@@ -1,0 +1,84 @@
+"""Writing files so that a kill or a full disk never leaves half of one under its final name."""
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import WorkspaceError
+
+# What a disk says when it takes no more: full, over quota, larger than the process may write.
+_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def disk_fault(path: Path, error: OSError) -> WorkspaceError:
+    """Turn an OSError met while writing `path` into one clear line; the caller raises it."""
+    if error.errno in _FULL_DISK:
+        return WorkspaceError(
+            f"{path}: the disk takes no more ({os.strerror(error.errno)}); what was finished before is kept: "
+            "free some space or move the workspace, then run the same command again"
+        )
+    return WorkspaceError(
+        f"{path}: cannot be written ({error.strerror or error}); "
+        "see that the folder exists, is writable and its disk healthy, then run the same command again"
+    )
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and make its file durable and final when the block ends well.
+
+    The temporary file is fsynced, renamed over `path`, and the folder is fsynced, in this order. When the block raises,
+    the temporary file is removed and `path` keeps its old content.
+
+    Raises:
+        WorkspaceError: the disk is full or cannot be written.
+    """
+    part_path = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part_path
+        publish(part_path, path)
+    except OSError as error:
+        raise disk_fault(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part_path.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a whole file (text as UTF-8): after a kill at any moment it has the old content or the new, never a mixture.
+
+    Raises:
+        WorkspaceError: the disk is full or cannot be written; the old content stays.
+    """
+    with writing(path) as part_path:
+        part_path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def publish(part_path: Path, path: Path) -> None:
+    """Give a finished file its final name durably: fsync the file, rename, fsync the folder. Raises OSError."""
+    fsync_file(part_path)
+    part_path.replace(path)
+    fsync_dir(path.parent)
+
+
+def fsync_file(path: Path) -> None:
+    """Wait until a closed file's content is on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_dir(folder: Path) -> None:
+    """Wait until a folder's entries (new names, renames) are on the disk. Raises OSError."""
+    fsync_file(folder)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the hex SHA-256 of a file's content. Raises OSError."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

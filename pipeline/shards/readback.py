@@ -1,0 +1,92 @@
+"""Reading every byte of a shard file to see that it is whole: every checksum, every count, every value's range."""
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline.errors import ShardError
+from pipeline.shards.columns import probability_fault
+from pipeline.shards.reader import H5_FAULTS, load_filters, read_header
+from pipeline.shards.schema import FRAME_COLUMNS, MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES, VideoStatus
+
+_READ_FRAMES = 16 * MASK_CHUNK_FRAMES
+
+
+@dataclass(frozen=True)
+class ExpectedContent:
+    """What a shard file should hold.
+
+    Attributes:
+        attributes: root attributes that are known beforehand.
+        video_ids, frames, statuses: of each video with rows, in the order of the rows.
+    """
+
+    attributes: dict[str, str | int]
+    video_ids: tuple[str, ...]
+    frames: tuple[int, ...]
+    statuses: tuple[VideoStatus, ...]
+
+
+def find_content_faults(path: Path, expected: ExpectedContent) -> list[str]:
+    """Read a whole shard file and say what is wrong with it, each fault one clause; [] when it is whole."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            header = read_header(file)
+            load_filters(file["mask"])
+            found = dataclasses.asdict(header)
+            faults = [
+                f"attribute {name} is {found[name]!r}, expected {value!r}"
+                for name, value in expected.attributes.items()
+                if found[name] != value
+            ]
+            faults += _video_faults(file, expected)
+            faults += _frame_faults(file, header.mask_bytes, sum(expected.frames))
+            return faults
+    except (ShardError, *H5_FAULTS) as error:
+        return [f"cannot be read ({' '.join(str(error).split())})"]
+
+
+def _video_faults(file: h5py.File, expected: ExpectedContent) -> list[str]:
+    faults = []
+    found_ids = [raw.decode() for raw in file["video_id"][:].tolist()]
+    if found_ids != list(expected.video_ids):
+        faults.append(f"{len(found_ids)} videos that are not the {len(expected.video_ids)} expected, in their order")
+    if file["offset"][:].tolist() != [0, *accumulate(expected.frames)]:
+        faults.append("offset does not rise from 0 by the expected frames of each video")
+    if file["status"][:].tolist() != [int(status) for status in expected.statuses]:
+        faults.append("status is not the expected one for each video")
+    if len(file["seek_exact"]) != len(found_ids) or not np.isin(file["seek_exact"][:], [0, 1]).all():
+        faults.append("seek_exact is not 0 or 1 for each video")
+    return faults
+
+
+def _frame_faults(file: h5py.File, mask_bytes: int, frames: int) -> list[str]:
+    faults = []
+    columns = {name: file[name][:] for name in FRAME_COLUMNS}
+    for name, num_rows in [*((name, len(column)) for name, column in columns.items()), ("mask", len(file["mask"]))]:
+        if num_rows != frames:
+            faults.append(f"{name} has {num_rows} rows, expected {frames}")
+    if file["mask"].shape[1:] != (mask_bytes,):
+        faults.append(f"mask rows are {file['mask'].shape[1:]} bytes, expected {mask_bytes}")
+    if columns["valid"].max(initial=0) > 1:
+        faults.append("valid is neither 0 nor 1 somewhere")
+    highest = columns["scene_index"].max(initial=0)
+    if highest >= NUM_SCENE_CLASSES:
+        faults.append(f"scene_index reaches {highest}, expected below {NUM_SCENE_CLASSES}")
+    problem = probability_fault(columns["scene_prob"])
+    if problem:
+        faults.append(problem)
+    _read_every_chunk(file["mask"])
+    return faults
+
+
+def _read_every_chunk(mask: h5py.Dataset) -> None:
+    """Decompress every mask chunk; a wrong checksum raises OSError."""
+    buffer = np.empty((_READ_FRAMES, mask.shape[1]), np.uint8)
+    for start in range(0, mask.shape[0], _READ_FRAMES):
+        stop = min(start + _READ_FRAMES, mask.shape[0])
+        mask.read_direct(buffer, np.s_[start:stop], np.s_[: stop - start])

@@ -1,0 +1,192 @@
+"""Reading labels out of one committed shard."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ShardError
+from pipeline.shards.schema import (
+    COLUMN_CHUNK_FRAMES,
+    HEADER_FIELDS,
+    MASK_CHUNK_FRAMES,
+    REPAIR_HINT,
+    SCHEMA_VERSION,
+    ShardHeader,
+    VideoStatus,
+)
+
+_ZSTD_FILTER_ID = 32015
+
+# What h5py raises for a damaged file, by where the damage lies.
+H5_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+
+
+class FrameLabels(NamedTuple):
+    """The labels of n frames, in the order asked for.
+
+    Attributes:
+        masks: bool [n, H, W], True on people.
+        scene_indices: uint16 [n, 5], Places365 classes, best first.
+        scene_probs: float16 [n, 5], their probabilities, descending.
+        valid: bool [n], True where the frame was truly decoded.
+        frame_hashes: uint64 [n], difference hashes of the labelled frames.
+    """
+
+    masks: npt.NDArray[np.bool_]
+    scene_indices: npt.NDArray[np.uint16]
+    scene_probs: npt.NDArray[np.float16]
+    valid: npt.NDArray[np.bool_]
+    frame_hashes: npt.NDArray[np.uint64]
+
+
+class ShardReader:
+    """One open shard; make it with `open_shard`, close it or use it as a context manager. Not for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r", locking=False)
+        except OSError as error:
+            found = "cannot be opened" if self.path.exists() else "does not exist"
+            raise ShardError(f"shard {self.path}: {found} ({_one_line(error)}); {REPAIR_HINT}") from error
+        try:
+            with self._damage_named():
+                self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._file["video_id"][:].tolist())
+                self._offsets: list[int] = self._file["offset"][:].tolist()
+                self._mask: h5py.Dataset = self._file["mask"]
+                load_filters(self._mask)
+                self._height, self._width = int(self._file.attrs["height"]), int(self._file.attrs["width"])
+                if len(self._offsets) != len(self.video_ids) + 1:
+                    raise ValueError(f"{len(self._offsets)} offsets for {len(self.video_ids)} videos")
+        except ShardError:
+            self._file.close()
+            raise
+        self._rows = {video_id: row for row, video_id in enumerate(self.video_ids)}
+
+    @property
+    def header(self) -> ShardHeader:
+        """The root attributes."""
+        with self._damage_named():
+            return read_header(self._file)
+
+    def num_frames(self, video_id: str) -> int:
+        """Return the number of labelled frames of a video; ValueError when it is not in this shard."""
+        row = self._row(video_id)
+        return self._offsets[row + 1] - self._offsets[row]
+
+    def status(self, video_id: str) -> VideoStatus:
+        """Tell whether a video's labels are complete."""
+        row = self._row(video_id)
+        with self._damage_named():
+            return VideoStatus(int(self._file["status"][row]))
+
+    def seek_exact(self, video_id: str) -> bool:
+        """Tell whether seeking in the video file gives the frames of an in-order decode."""
+        row = self._row(video_id)
+        with self._damage_named():
+            return bool(self._file["seek_exact"][row])
+
+    def read(self, video_id: str, frame_indices: Sequence[int] | npt.NDArray[np.integer]) -> FrameLabels:
+        """Read the labels of some frames of a video, in any order, repeats allowed; see `FrameLabels`.
+
+        Raises:
+            ValueError: the video is not in this shard, or the indices are not whole numbers in one dimension.
+            IndexError: an index is not in 0..num_frames - 1.
+            ShardError: the file is damaged where it was read.
+        """
+        start, frames = self._offsets[self._row(video_id)], self.num_frames(video_id)
+        indices = np.asarray(frame_indices)
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+            raise ValueError(f"video {video_id}: frame indices must be a list of whole numbers, not {frame_indices!r}")
+        if indices.size and not (indices.min() >= 0 and indices.max() < frames):
+            raise IndexError(
+                f"video {video_id}: frames {indices.min()}..{indices.max()} asked for, shard {self.path.name} has "
+                f"0..{frames - 1}"
+            )
+        unique, inverse = np.unique(indices.astype(np.int64), return_inverse=True)
+        rows = unique + start
+        with self._damage_named():
+            packed = _read_rows(self._mask, rows, MASK_CHUNK_FRAMES)
+            scene_indices, scene_probs, valid, hashes = (
+                _read_rows(self._file[name], rows, COLUMN_CHUNK_FRAMES)[inverse]
+                for name in ("scene_index", "scene_prob", "valid", "frame_hash")
+            )
+        pixels = np.unpackbits(packed, axis=1).view(np.bool_)
+        masks = pixels.reshape(-1, self._height, self._width)[inverse]
+        return FrameLabels(masks, scene_indices, scene_probs, valid.astype(np.bool_), hashes)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> "ShardReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _row(self, video_id: str) -> int:
+        try:
+            return self._rows[video_id]
+        except KeyError:
+            raise ValueError(f"video {video_id} is not in shard {self.path}") from None
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """Turn what h5py says of a damaged file into a ShardError with the way out."""
+        try:
+            yield
+        except H5_FAULTS as error:
+            raise ShardError(f"shard {self.path}: damaged ({_one_line(error)}); {REPAIR_HINT}") from error
+
+
+def open_shard(path: str | Path) -> ShardReader:
+    """Open a committed shard for reading; nothing is locked or changed.
+
+    Raises:
+        ShardError: there is no such file, or it is damaged or no shard.
+    """
+    return ShardReader(Path(path))
+
+
+def read_header(file: h5py.File) -> ShardHeader:
+    """Read the root attributes of an open shard; raises ShardError for another schema, KeyError for a missing one."""
+    values: dict[str, Any] = {name: file.attrs[name] for name in HEADER_FIELDS}
+    if int(values["schema_version"]) != SCHEMA_VERSION:
+        raise ShardError(
+            f"shard {file.filename}: schema version {values['schema_version']}, this program reads {SCHEMA_VERSION}; "
+            "use the kinet-pipeline that wrote it, or label again"
+        )
+    numbers = {name: int(values[name]) for name in ("height", "width", "schema_version")}
+    return ShardHeader(**{**values, **numbers})
+
+
+def load_filters(mask: h5py.Dataset) -> None:
+    """Load the zstd filter where the masks need it; it is not part of HDF5 itself."""
+    plist = mask.id.get_create_plist()
+    if any(plist.get_filter(position)[0] == _ZSTD_FILTER_ID for position in range(plist.get_nfilters())):
+        import hdf5plugin  # noqa: F401  (registers the filter)
+
+
+def _read_rows(dataset: h5py.Dataset, rows: npt.NDArray[np.int64], chunk_rows: int) -> npt.NDArray[Any]:
+    """Read rows that are unique and ascending: one call for each run of rows less than a chunk apart."""
+    out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    breaks = np.flatnonzero(np.diff(rows) >= chunk_rows) + 1
+    position = 0
+    for run in np.split(rows, breaks) if len(rows) else []:
+        block = dataset[run[0] : run[-1] + 1]
+        out[position : position + len(run)] = block[run - run[0]]
+        position += len(run)
+    return out
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,158 @@
+"""The receipt of a shard: written last, it is what "done" means, and it says what became of every planned video."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipeline.errors import ShardError
+from pipeline.files import write_atomically
+from pipeline.shards.schema import REPAIR_HINT, SCHEMA_VERSION, is_shard_name
+
+Outcome = Literal["ok", "partial", "quarantined"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoOutcome:
+    """What became of one planned video.
+
+    Attributes:
+        video_id: as in the manifest.
+        outcome: "ok" and "partial" videos have rows in the shard, "quarantined" ones have none.
+        reason: typed reason of what is not "ok" (a value of `pipeline.errors.Reason`), else None.
+        message: the fault in words, else None.
+        frames: rows in the shard.
+        declared_frames: what the container says; None where it says nothing.
+        attempts: how often it was tried.
+    """
+
+    video_id: str
+    outcome: Outcome
+    reason: str | None = None
+    message: str | None = None
+    frames: int = 0
+    declared_frames: int | None = None
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.outcome not in get_args(Outcome):
+            raise ValueError(f"video {self.video_id}: outcome {self.outcome!r}, expected one of {get_args(Outcome)}")
+        if (self.reason is None) != (self.outcome == "ok"):
+            raise ValueError(f"video {self.video_id}: outcome {self.outcome} with reason {self.reason}")
+        if self.frames < 0 or (self.outcome == "quarantined" and self.frames):
+            raise ValueError(f"video {self.video_id}: {self.outcome} with {self.frames} frames")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a shard holds and how it came about.
+
+    Attributes:
+        dataset, split: what was labelled.
+        shard: the shard's name without suffix, ``<split>-00012-of-00480``.
+        shard_index, shard_count: its place in the plan, from 0.
+        sha256, shard_bytes: of the shard file.
+        frames, videos: rows and videos in the shard; quarantined videos are not among them.
+        fingerprint: as in the shard's root attributes.
+        outcomes: one for each planned video, in the plan's order.
+        seconds: wall time from first video to commit.
+        stage_seconds: the time by stage ("decode", "human", ...); stages overlap, so they need not add up.
+    """
+
+    dataset: str
+    split: str
+    shard: str
+    shard_index: int
+    shard_count: int
+    sha256: str
+    shard_bytes: int
+    frames: int
+    videos: int
+    fingerprint: str
+    outcomes: tuple[VideoOutcome, ...]
+    seconds: float
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        labelled = [outcome for outcome in self.outcomes if outcome.outcome != "quarantined"]
+        if len(labelled) != self.videos or sum(outcome.frames for outcome in labelled) != self.frames:
+            raise ValueError(
+                f"receipt of {self.shard}: {self.videos} videos and {self.frames} frames, but its outcomes hold "
+                f"{len(labelled)} and {sum(outcome.frames for outcome in labelled)}"
+            )
+
+    @property
+    def labelled_ids(self) -> tuple[str, ...]:
+        """The videos that have rows in the shard, in the order of the rows."""
+        return tuple(outcome.video_id for outcome in self.outcomes if outcome.outcome != "quarantined")
+
+
+def receipt_path_of(shard_path: Path) -> Path:
+    """Return the receipt's path: the shard's with ``.json`` in place of ``.h5``."""
+    return shard_path.with_suffix(".json")
+
+
+def find_receipts(shards_dir: Path) -> list[Path]:
+    """List the receipts of a data set's folder by name; [] where there is no folder. The plan is not among them."""
+    return sorted(path for path in shards_dir.glob("*.json") if is_shard_name(path.stem))
+
+
+def write_receipt(path: Path, receipt: Receipt) -> None:
+    """Write a receipt durably and atomically; call it after the shard is committed.
+
+    Raises:
+        WorkspaceError: the disk is full or cannot be written.
+    """
+    write_atomically(path, json.dumps(dataclasses.asdict(receipt), ensure_ascii=False, indent=1) + "\n")
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Read a receipt.
+
+    Raises:
+        ShardError: it is missing, no JSON, or not of this schema.
+    """
+    values = load_receipt_json(path)
+    try:
+        outcomes = tuple(VideoOutcome(**outcome) for outcome in values["outcomes"])
+        receipt = Receipt(**{**values, "outcomes": outcomes})
+    except (TypeError, ValueError, KeyError) as error:
+        raise _malformed(path, error) from error
+    wrong = [name for name, kinds in _FIELD_KINDS.items() if not isinstance(getattr(receipt, name), kinds)]
+    if wrong:
+        raise _malformed(path, f"{wrong[0]} is {getattr(receipt, wrong[0])!r}")
+    return receipt
+
+
+def load_receipt_json(path: Path) -> dict[str, Any]:
+    """Read a receipt's JSON object, checking only that it is one of this schema; raises ShardError."""
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _malformed(path, error) from error
+    if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
+        found = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
+        raise _malformed(path, f"schema version {found}, expected {SCHEMA_VERSION}")
+    return values
+
+
+_FIELD_KINDS: dict[str, type | tuple[type, ...]] = {
+    "dataset": str,
+    "split": str,
+    "shard": str,
+    "shard_index": int,
+    "shard_count": int,
+    "sha256": str,
+    "shard_bytes": int,
+    "frames": int,
+    "videos": int,
+    "fingerprint": str,
+    "seconds": (int, float),
+    "stage_seconds": dict,
+}
+
+
+def _malformed(path: Path, what: object) -> ShardError:
+    return ShardError(f"receipt {path}: malformed ({' '.join(str(what).split())}); {REPAIR_HINT}")

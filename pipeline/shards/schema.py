@@ -1,0 +1,98 @@
+"""What is in a shard: the data sets' names, types and meanings, and the root attributes.
+
+N frames, V videos, H x W the labelled frame's size. Video v owns rows offset[v]:offset[v + 1] of every per-frame data set.
+
+======================  =================  ==================================================================================
+``video_id``            [V] UTF-8          fixed length, so that the checksum covers the text too
+``offset``              [V + 1] int64
+``status``              [V] uint8          `VideoStatus`
+``seek_exact``          [V] uint8          1 where seeking by timestamp gives the frames of an in-order decode
+``valid``               [N] uint8          1 where the frame was truly decoded
+``frame_hash``          [N] uint64         difference hash of the H x W frame: the frame's identity
+``mask``                [N, H*W/8] uint8   `numpy.packbits` of the row-major human mask; chunks of 16 frames
+``scene_index``         [N, 5] uint16      the five best Places365 classes, best first
+``scene_prob``          [N, 5] float16     their softmax probabilities over all 365 classes
+======================  =================  ==================================================================================
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+SCHEMA_VERSION = 1
+NUM_SCENE_CLASSES = 365
+NUM_SCENE_LABELS = 5
+MASK_CHUNK_FRAMES = 16
+COLUMN_CHUNK_FRAMES = 1024
+
+Compression = Literal["gzip", "zstd"]
+
+# Per-frame data sets beside the mask: name -> (columns, numpy type).
+FRAME_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
+    "valid": ((), "u1"),
+    "frame_hash": ((), "u8"),
+    "scene_index": ((NUM_SCENE_LABELS,), "u2"),
+    "scene_prob": ((NUM_SCENE_LABELS,), "f2"),
+}
+
+# The way out that every message about a damaged shard ends with.
+REPAIR_HINT = "run kinet-pipeline verify --repair"
+
+_SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})")
+
+
+class VideoStatus(IntEnum):
+    """How complete the labels of a video in a shard are."""
+
+    OK = 0
+    PARTIAL = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardHeader:
+    """The root attributes of a shard: what was labelled, and everything that decides the labels' values.
+
+    Attributes:
+        dataset, split: what was labelled.
+        height, width: size of the labelled frames in pixels; their product is a multiple of 8.
+        fingerprint: of manifest rows, teachers, preprocessing, resize, decoder and schema.
+        frame_resize: how frames came to height x width, e.g. "bilinear 256x340".
+        decoder: the decoder that read the frames.
+        human_teacher, scene_teacher: "name sha256:<hex>".
+        created_by: program and version.
+        schema_version: `SCHEMA_VERSION` of the writing program.
+    """
+
+    dataset: str
+    split: str
+    height: int
+    width: int
+    fingerprint: str
+    frame_resize: str
+    decoder: str
+    human_teacher: str
+    scene_teacher: str
+    created_by: str
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1 or self.height * self.width % 8:
+            raise ValueError(
+                f"frames of {self.height} x {self.width}: a mask is stored eight pixels a byte, so height * width must "
+                "be a positive multiple of 8; choose another frame size"
+            )
+
+    @property
+    def mask_bytes(self) -> int:
+        """Bytes of one packed mask."""
+        return self.height * self.width // 8
+
+
+HEADER_FIELDS = tuple(field.name for field in dataclasses.fields(ShardHeader))
+
+
+def is_shard_name(name: str) -> bool:
+    """Tell whether a file name without its suffix is that of a shard: ``<split>-00012-of-00480``."""
+    return _SHARD_NAME.fullmatch(name) is not None

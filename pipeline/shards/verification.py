@@ -1,0 +1,181 @@
+"""Checking committed shards: against their receipts, against the plan, and every byte of their content."""
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ShardError
+from pipeline.files import sha256_of_file
+from pipeline.shards.readback import ExpectedContent, find_content_faults
+from pipeline.shards.receipts import Receipt, find_receipts, read_receipt
+from pipeline.shards.schema import VideoStatus
+
+_MAX_JOBS = 16
+
+
+@dataclass(frozen=True)
+class ExpectedShard:
+    """What the plan says of one shard: its name without suffix, and its videos in the plan's order."""
+
+    name: str
+    video_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a shard.
+
+    Attributes:
+        kind: "receipt", "missing_shard", "size", "sha256", "plan", "fingerprint" or "content".
+        message: what was expected and what was found.
+    """
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class BadShard:
+    """A shard that must be labelled again, and why."""
+
+    name: str
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What `verify_dataset` found.
+
+    Attributes:
+        shards: planned shards.
+        bad: shards (or receipts) that are damaged, or stand in the folder but not in the plan.
+        missing: names of planned shards that are not finished.
+    """
+
+    shards: int
+    bad: tuple[BadShard, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every planned shard is there and whole."""
+        return not self.bad and not self.missing
+
+
+def verify_shard(
+    receipt_path: Path, *, fingerprint: str | None = None, video_ids: Sequence[str] | None = None
+) -> list[Fault]:
+    """Check one committed shard by its receipt; [] when it is whole.
+
+    Size and SHA-256 come first: a file that fails them is not opened, since HDF5 may crash on a damaged one. Then every
+    data set is read and checked, which finds what was already wrong when the receipt was written.
+
+    Args:
+        receipt_path: ``<shard>.json``; the shard is the ``.h5`` beside it.
+        fingerprint: the plan's; None to compare only the receipt with the shard.
+        video_ids: the plan's videos of this shard, in order; None to take the receipt's.
+    """
+    try:
+        receipt = read_receipt(receipt_path)
+    except ShardError as error:
+        return [Fault("receipt", str(error))]
+    faults = _plan_faults(receipt, receipt_path.stem, fingerprint, video_ids)
+    shard_path = receipt_path.with_suffix(".h5")
+    try:
+        shard_bytes = shard_path.stat().st_size
+        if shard_bytes != receipt.shard_bytes:
+            return [*faults, Fault("size", f"{shard_bytes} bytes, the receipt says {receipt.shard_bytes}")]
+        digest = sha256_of_file(shard_path)
+    except OSError as error:
+        return [*faults, Fault("missing_shard", f"cannot be read: {error.strerror}")]
+    if digest != receipt.sha256:
+        return [*faults, Fault("sha256", f"SHA-256 is {digest[:12]}..., the receipt says {receipt.sha256[:12]}...")]
+    labelled = [outcome for outcome in receipt.outcomes if outcome.outcome != "quarantined"]
+    content = find_content_faults(
+        shard_path,
+        ExpectedContent(
+            attributes={
+                "dataset": receipt.dataset,
+                "split": receipt.split,
+                "fingerprint": receipt.fingerprint,
+                "schema_version": receipt.schema_version,
+            },
+            video_ids=receipt.labelled_ids,
+            frames=tuple(outcome.frames for outcome in labelled),
+            statuses=tuple(VideoStatus[outcome.outcome.upper()] for outcome in labelled),
+        ),
+    )
+    return [*faults, *(Fault("content", message) for message in content)]
+
+
+def verify_dataset(
+    shards_dir: Path, expected_shards: Iterable[ExpectedShard], *, fingerprint: str, jobs: int | None = None
+) -> DatasetReport:
+    """Check every shard of a data set, several at once, each in its own process.
+
+    Args:
+        shards_dir: the folder of shards and receipts.
+        expected_shards: the plan's.
+        fingerprint: the plan's.
+        jobs: processes; 1 checks in this process; None takes one for each core, at most 16.
+
+    Raises:
+        ValueError: jobs is below 1.
+        ShardError: a checking process died.
+    """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    planned = {shard.name: shard for shard in expected_shards}
+    receipts = {path.stem: path for path in find_receipts(shards_dir)}
+    todo = [(receipts[name], fingerprint, planned[name].video_ids) for name in planned if name in receipts]
+    found = _verify_all(todo, min(jobs or min(os.cpu_count() or 1, _MAX_JOBS), max(1, len(todo))))
+    bad = [BadShard(task[0].stem, tuple(faults)) for task, faults in zip(todo, found, strict=True) if faults]
+    strays = (name for name in receipts if name not in planned)
+    bad += [BadShard(name, (Fault("plan", "stands in the folder but not in the plan"),)) for name in strays]
+    return DatasetReport(len(planned), tuple(bad), tuple(name for name in planned if name not in receipts))
+
+
+def set_aside(shards_dir: Path, name: str) -> list[Path]:
+    """Rename a bad shard and its receipt to ``*.bad``, so that it counts as not labelled; return the new paths.
+
+    The receipt goes first: after a kill in between, the shard already counts as unfinished.
+    """
+    moved = []
+    for path in (shards_dir / f"{name}.json", shards_dir / f"{name}.h5"):
+        if path.exists():
+            moved.append(path.replace(path.with_name(f"{path.name}.bad")))
+    return moved
+
+
+def _plan_faults(receipt: Receipt, name: str, fingerprint: str | None, video_ids: Sequence[str] | None) -> list[Fault]:
+    faults = []
+    if receipt.shard != name:
+        faults.append(Fault("receipt", f"is the receipt of {receipt.shard}"))
+    if fingerprint is not None and receipt.fingerprint != fingerprint:
+        faults.append(Fault("fingerprint", f"fingerprint {receipt.fingerprint}, the plan has {fingerprint}"))
+    found_ids = [outcome.video_id for outcome in receipt.outcomes]
+    if video_ids is not None and found_ids != list(video_ids):
+        faults.append(Fault("plan", f"{len(found_ids)} videos that are not the plan's {len(video_ids)}, in its order"))
+    return faults
+
+
+def _verify_task(task: tuple[Path, str, Sequence[str]]) -> list[Fault]:
+    receipt_path, fingerprint, video_ids = task
+    return verify_shard(receipt_path, fingerprint=fingerprint, video_ids=video_ids)
+
+
+def _verify_all(tasks: list[tuple[Path, str, Sequence[str]]], jobs: int) -> list[list[Fault]]:
+    if jobs == 1:
+        return [_verify_task(task) for task in tasks]
+    # Not fork: this process may hold threads and open HDF5 files.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return list(pool.map(_verify_task, tasks))
+        except BrokenProcessPool as error:
+            raise ShardError(
+                "a process that checked shards died; run kinet-pipeline verify --jobs 1 to see at which shard"
+            ) from error

@@ -1,0 +1,298 @@
+"""Writing one shard: videos go in one after the other, and the file gets its final name only when it is whole and checked."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ShardError
+from pipeline.files import disk_fault, fsync_dir, fsync_file, sha256_of_file
+from pipeline.shards.columns import FrameColumns, check_frames
+from pipeline.shards.readback import ExpectedContent, find_content_faults
+from pipeline.shards.schema import (
+    COLUMN_CHUNK_FRAMES,
+    FRAME_COLUMNS,
+    MASK_CHUNK_FRAMES,
+    Compression,
+    ShardHeader,
+    VideoStatus,
+)
+
+# Masks leave memory in whole chunks, this many frames at a time: fewer, larger calls into HDF5.
+_FLUSH_FRAMES = 4 * MASK_CHUNK_FRAMES
+
+# Fixed by number, not "latest": the same bytes whatever HDF5 is installed, and checksummed metadata (since 1.10).
+FILE_FORMAT = ("v110", "v110")
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What was committed; the receipt takes it from here.
+
+    Attributes:
+        path: the shard under its final name.
+        frames, videos: rows and videos in it.
+        shard_bytes, sha256: of the file.
+    """
+
+    path: Path
+    frames: int
+    videos: int
+    shard_bytes: int
+    sha256: str
+
+
+class ShardWriter:
+    """Write `path` by way of ``<path>.part``; the same calls give the same bytes.
+
+    begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it discards
+    what was not committed. Masks are held back only until they fill whole chunks, so that memory stays small however
+    long a video is (the columns beside the mask take 29 bytes a frame).
+
+    Every method may raise WorkspaceError (full or failing disk): the ``.part`` file is then gone and the writer closed.
+    """
+
+    def __init__(self, path: Path, header: ShardHeader, compression: Compression = "gzip") -> None:
+        if compression not in ("gzip", "zstd"):
+            raise ValueError(f"shard {path}: compression {compression!r}; give 'gzip' or 'zstd'")
+        self.path = Path(path)
+        self.part_path = self.path.with_name(self.path.name + ".part")
+        self.header = header
+        self._closed = False
+        self._video_ids: list[str] = []
+        self._offsets: list[int] = [0]
+        self._statuses: list[VideoStatus] = []
+        self._seek_exact: list[int] = []
+        self._columns = FrameColumns()
+        self._pending = np.empty((0, header.mask_bytes), np.uint8)  # packed masks that do not fill a chunk yet
+        self._flushed = 0  # mask rows in the file: always whole chunks
+        self._open_video: str | None = None
+        self._rewind_point = (0, self._pending)
+        try:
+            self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, locking="best-effort")
+        except OSError as error:
+            self._closed = True
+            raise disk_fault(self.part_path, error) from error
+        with self._disk():
+            self._mask = self._create_masks(compression)
+
+    # -- one video -------------------------------------------------------------------------------------------------
+
+    def begin_video(self, video_id: str) -> None:
+        """Start a video's rows. Raises ValueError when another is open or this one is already in the shard."""
+        self._check_open()
+        if self._open_video is not None:
+            raise ValueError(f"{self.path}: video {video_id} begun while {self._open_video} is open; end or abort it")
+        if video_id in self._video_ids:
+            raise ValueError(f"{self.path}: video {video_id} is already in this shard")
+        if not video_id or "\0" in video_id:
+            raise ValueError(f"{self.path}: video id {video_id!r} cannot be stored; give a non-empty one without NUL")
+        self._open_video = video_id
+        self._rewind_point = (self._flushed, self._pending.copy())
+
+    def append(
+        self,
+        masks: npt.NDArray[np.bool_],
+        scene_indices: npt.NDArray[np.integer],
+        scene_probs: npt.NDArray[np.floating],
+        frame_hashes: npt.NDArray[np.uint64],
+        valid: npt.NDArray[np.bool_],
+    ) -> None:
+        """Add the next n frames of the open video; n may be 0.
+
+        Args:
+            masks: bool [n, H, W].
+            scene_indices: integers [n, 5] in 0..364, best first.
+            scene_probs: floats [n, 5] in [0, 1], descending; kept as float16.
+            frame_hashes: uint64 [n].
+            valid: bool [n].
+
+        Raises:
+            ValueError: no open video, or an array is not as above; nothing of the call is kept.
+        """
+        self._check_video()
+        rows = check_frames(
+            self.header, masks, scene_indices, scene_probs, frame_hashes, valid, f"video {self._open_video}"
+        )
+        packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+        self._columns.append(rows)
+        self._pending = np.concatenate([self._pending, packed])
+        if len(self._pending) >= _FLUSH_FRAMES:
+            self._flush(len(self._pending) // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES)
+
+    def end_video(self, status: VideoStatus = VideoStatus.OK, *, seek_exact: bool) -> int:
+        """Keep the open video and return its number of frames (0 is allowed)."""
+        video_id = self._check_video()
+        self._video_ids.append(video_id)
+        self._statuses.append(VideoStatus(status))
+        self._seek_exact.append(int(seek_exact))
+        self._offsets.append(len(self._columns))
+        self._open_video = None
+        return self._offsets[-1] - self._offsets[-2]
+
+    def abort_video(self) -> None:
+        """Drop every row of the open video, those already in the file too."""
+        self._check_video()
+        flushed, self._pending = self._rewind_point
+        if flushed < self._flushed:
+            with self._disk():
+                self._mask.resize(flushed, axis=0)
+            self._flushed = flushed
+        self._columns.truncate(self._offsets[-1])
+        self._open_video = None
+
+    # -- the whole shard -------------------------------------------------------------------------------------------
+
+    def commit(self) -> ShardSummary:
+        """Finish the file, make it durable, read all of it back, and give it its final name.
+
+        Raises:
+            ValueError: a video is still open, or the writer is closed.
+            ShardError: what was read back is not what was written; the file is removed.
+        """
+        self._check_open()
+        if self._open_video is not None:
+            raise ValueError(f"{self.path}: commit while video {self._open_video} is open; end or abort it")
+        with self._disk():
+            self._flush(len(self._pending))
+            self._write_columns()
+            self._file.close()
+            fsync_file(self.part_path)
+        try:
+            self._read_back()
+            with self._disk():
+                summary = ShardSummary(
+                    path=self.path,
+                    frames=self._offsets[-1],
+                    videos=len(self._video_ids),
+                    shard_bytes=self.part_path.stat().st_size,
+                    sha256=sha256_of_file(self.part_path),
+                )
+                self.part_path.replace(self.path)
+                fsync_dir(self.path.parent)
+        except ShardError:
+            self.discard()
+            raise
+        self._closed = True
+        return summary
+
+    def discard(self) -> None:
+        """Close and remove the ``.part`` file; does nothing after commit or a second time."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(OSError):
+            os.truncate(self.part_path, 0)  # on a full disk HDF5 needs this room to close the file at all
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self.part_path.unlink(missing_ok=True)
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"{self.path}: this writer is closed; make a new one")
+
+    def _check_video(self) -> str:
+        self._check_open()
+        if self._open_video is None:
+            raise ValueError(f"{self.path}: no video is open; call begin_video first")
+        return self._open_video
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Turn a failing disk into a WorkspaceError and leave no ``.part`` behind."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # h5py raises RuntimeError for some failed writes
+            self.discard()
+            fault = error if isinstance(error, OSError) else OSError(None, str(error))
+            raise disk_fault(self.path, fault) from error
+
+    def _create_masks(self, compression: Compression) -> h5py.Dataset:
+        if compression == "zstd":
+            import hdf5plugin
+
+            filters = dict(hdf5plugin.Zstd(clevel=3))
+        else:
+            filters = {"compression": "gzip", "compression_opts": 4}
+        return self._file.create_dataset(
+            "mask",
+            shape=(0, self.header.mask_bytes),
+            maxshape=(None, self.header.mask_bytes),
+            chunks=(MASK_CHUNK_FRAMES, self.header.mask_bytes),
+            dtype="u1",
+            fletcher32=True,
+            track_times=False,
+            **filters,
+        )
+
+    def _flush(self, rows: int) -> None:
+        """Move the first pending mask rows into the file."""
+        if not rows:
+            return
+        with self._disk():
+            self._mask.resize(self._flushed + rows, axis=0)
+            self._mask[self._flushed :] = self._pending[:rows]
+        self._flushed += rows
+        self._pending = self._pending[rows:].copy()
+
+    def _write_columns(self) -> None:
+        encoded = [video_id.encode() for video_id in self._video_ids]
+        id_type = h5py.string_dtype("utf-8", max(map(len, encoded), default=1))
+        self._write_column("video_id", np.array(encoded, dtype=id_type), len(encoded))
+        self._write_column("offset", np.array(self._offsets, np.int64), len(self._offsets))
+        self._write_column("status", np.array(self._statuses, np.uint8), len(encoded))
+        self._write_column("seek_exact", np.array(self._seek_exact, np.uint8), len(encoded))
+        for name in FRAME_COLUMNS:
+            self._write_column(name, self._columns.column(name), COLUMN_CHUNK_FRAMES)
+        for name, value in dataclasses.asdict(self.header).items():
+            self._file.attrs[name] = value
+
+    def _write_column(self, name: str, values: npt.NDArray[np.generic], chunk_rows: int) -> None:
+        """Write a small data set at once, checksummed; HDF5 wants a chunk of one row at least, no larger than the data."""
+        rows = len(values)
+        self._file.create_dataset(
+            name,
+            data=values,
+            maxshape=None if rows else (None, *values.shape[1:]),
+            chunks=(max(1, min(chunk_rows, rows)), *values.shape[1:]),
+            compression="gzip",
+            compression_opts=4,
+            shuffle=values.dtype.itemsize > 1 and values.dtype.kind != "S",
+            fletcher32=True,
+            track_times=False,
+        )
+
+    def _read_back(self) -> None:
+        """Compare the closed file with what is remembered of it, every checksum included."""
+        faults = find_content_faults(
+            self.part_path,
+            ExpectedContent(
+                attributes=dataclasses.asdict(self.header),
+                video_ids=tuple(self._video_ids),
+                frames=tuple(b - a for a, b in pairwise(self._offsets)),
+                statuses=tuple(self._statuses),
+            ),
+        )
+        if faults:
+            raise ShardError(
+                f"shard {self.path}: read back after writing: {faults[0]}; is the disk failing? label it again"
+            )
