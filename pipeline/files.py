@@ -48,7 +48,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a whole file (text as UTF-8): after a kill at any moment it has the old content or the new, never a mixture.
+    """Write a whole file (text as UTF-8): after a kill at any moment it has its old content or the new one.
 
     Raises:
         WorkspaceError: the disk is full or cannot be written; the old content stays.

@@ -68,7 +68,7 @@ def check_frames(
             raise ValueError(
                 f"{whose}: {name} must be {list(shape)} of kind {kinds!r}, not {array.shape} {array.dtype}"
             )
-    if frames and not (0 <= scene_indices.min() and scene_indices.max() < NUM_SCENE_CLASSES):
+    if frames and not (scene_indices.min() >= 0 and scene_indices.max() < NUM_SCENE_CLASSES):
         raise ValueError(
             f"{whose}: scene indices must lie in 0..{NUM_SCENE_CLASSES - 1}, "
             f"found {scene_indices.min()}..{scene_indices.max()}"

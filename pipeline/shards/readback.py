@@ -36,7 +36,7 @@ def find_content_faults(path: Path, expected: ExpectedContent) -> list[str]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             header = read_header(file)
-            load_filters(file["mask"])
+            load_filters(file["mask"].id)
             found = dataclasses.asdict(header)
             faults = [
                 f"attribute {name} is {found[name]!r}, expected {value!r}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from pipeline.errors import ShardError
 from pipeline.shards.schema import (
     COLUMN_CHUNK_FRAMES,
+    FRAME_COLUMNS,
     HEADER_FIELDS,
     MASK_CHUNK_FRAMES,
     REPAIR_HINT,
@@ -57,11 +59,11 @@ class ShardReader:
             raise ShardError(f"shard {self.path}: {found} ({_one_line(error)}); {REPAIR_HINT}") from error
         try:
             with self._damage_named():
-                self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._file["video_id"][:].tolist())
-                self._offsets: list[int] = self._file["offset"][:].tolist()
-                self._mask: h5py.Dataset = self._file["mask"]
-                load_filters(self._mask)
+                self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._column("video_id").tolist())
+                self._offsets: list[int] = self._column("offset").tolist()
                 self._height, self._width = int(self._file.attrs["height"]), int(self._file.attrs["width"])
+                self._frame_columns = {name: self._open_column(name) for name in ("mask", *FRAME_COLUMNS)}
+                load_filters(self._frame_columns["mask"])
                 if len(self._offsets) != len(self.video_ids) + 1:
                     raise ValueError(f"{len(self._offsets)} offsets for {len(self.video_ids)} videos")
         except ShardError:
@@ -84,13 +86,13 @@ class ShardReader:
         """Tell whether a video's labels are complete."""
         row = self._row(video_id)
         with self._damage_named():
-            return VideoStatus(int(self._file["status"][row]))
+            return VideoStatus(int(self._column("status")[row]))
 
     def seek_exact(self, video_id: str) -> bool:
         """Tell whether seeking in the video file gives the frames of an in-order decode."""
         row = self._row(video_id)
         with self._damage_named():
-            return bool(self._file["seek_exact"][row])
+            return bool(self._column("seek_exact")[row])
 
     def read(self, video_id: str, frame_indices: Sequence[int] | npt.NDArray[np.integer]) -> FrameLabels:
         """Read the labels of some frames of a video, in any order, repeats allowed; see `FrameLabels`.
@@ -112,9 +114,9 @@ class ShardReader:
         unique, inverse = np.unique(indices.astype(np.int64), return_inverse=True)
         rows = unique + start
         with self._damage_named():
-            packed = _read_rows(self._mask, rows, MASK_CHUNK_FRAMES)
+            packed = _read_rows(self._frame_columns["mask"], rows, MASK_CHUNK_FRAMES)
             scene_indices, scene_probs, valid, hashes = (
-                _read_rows(self._file[name], rows, COLUMN_CHUNK_FRAMES)[inverse]
+                _read_rows(self._frame_columns[name], rows, COLUMN_CHUNK_FRAMES)[inverse]
                 for name in ("scene_index", "scene_prob", "valid", "frame_hash")
             )
         pixels = np.unpackbits(packed, axis=1).view(np.bool_)
@@ -138,6 +140,15 @@ class ShardReader:
             return self._rows[video_id]
         except KeyError:
             raise ValueError(f"video {video_id} is not in shard {self.path}") from None
+
+    def _open_column(self, name: str) -> h5py.h5d.DatasetID:
+        """Open a data set by HDF5's own calls: h5py's high level would take most of a short read's time."""
+        return h5py.h5d.open(self._file.id, name.encode())
+
+    def _column(self, name: str) -> npt.NDArray[Any]:
+        """Read a whole data set."""
+        column = self._open_column(name)
+        return _read_slice(column, 0, column.shape[0])
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
@@ -169,22 +180,35 @@ def read_header(file: h5py.File) -> ShardHeader:
     return ShardHeader(**{**values, **numbers})
 
 
-def load_filters(mask: h5py.Dataset) -> None:
+def load_filters(mask: h5py.h5d.DatasetID) -> None:
     """Load the zstd filter where the masks need it; it is not part of HDF5 itself."""
-    plist = mask.id.get_create_plist()
+    plist = mask.get_create_plist()
     if any(plist.get_filter(position)[0] == _ZSTD_FILTER_ID for position in range(plist.get_nfilters())):
         import hdf5plugin  # noqa: F401  (registers the filter)
 
 
-def _read_rows(dataset: h5py.Dataset, rows: npt.NDArray[np.int64], chunk_rows: int) -> npt.NDArray[Any]:
+def _read_rows(column: h5py.h5d.DatasetID, rows: npt.NDArray[np.int64], chunk_rows: int) -> npt.NDArray[Any]:
     """Read rows that are unique and ascending: one call for each run of rows less than a chunk apart."""
-    out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    if not len(rows):
+        return _read_slice(column, 0, 0)
     breaks = np.flatnonzero(np.diff(rows) >= chunk_rows) + 1
-    position = 0
-    for run in np.split(rows, breaks) if len(rows) else []:
-        block = dataset[run[0] : run[-1] + 1]
-        out[position : position + len(run)] = block[run - run[0]]
-        position += len(run)
+    blocks = []
+    for first, end in pairwise([0, *breaks.tolist(), len(rows)]):
+        run = rows[first:end]
+        blocks.append(_read_slice(column, int(run[0]), int(run[-1]) + 1)[run - run[0]])
+    return np.concatenate(blocks)
+
+
+def _read_slice(column: h5py.h5d.DatasetID, start: int, stop: int) -> npt.NDArray[Any]:
+    """Read rows start..stop - 1; raises ValueError when the data set is shorter."""
+    shape = column.shape
+    if stop > shape[0]:
+        raise ValueError(f"row {stop} of a data set of {shape[0]} rows")
+    out = np.empty((stop - start, *shape[1:]), column.dtype)
+    if out.size:
+        space = column.get_space()
+        space.select_hyperslab((start, *[0] * (len(shape) - 1)), out.shape)
+        column.read(h5py.h5s.create_simple(out.shape), space, out)
     return out
 
 

@@ -1,8 +1,9 @@
 """What is in a shard: the data sets' names, types and meanings, and the root attributes.
 
-N frames, V videos, H x W the labelled frame's size. Video v owns rows offset[v]:offset[v + 1] of every per-frame data set.
+N frames, V videos, H x W the labelled frame's size. Video v owns rows
+offset[v]:offset[v + 1] of every per-frame data set.
 
-======================  =================  ==================================================================================
+======================  =================  ======================================================================
 ``video_id``            [V] UTF-8          fixed length, so that the checksum covers the text too
 ``offset``              [V + 1] int64
 ``status``              [V] uint8          `VideoStatus`
@@ -12,7 +13,7 @@ N frames, V videos, H x W the labelled frame's size. Video v owns rows offset[v]
 ``mask``                [N, H*W/8] uint8   `numpy.packbits` of the row-major human mask; chunks of 16 frames
 ``scene_index``         [N, 5] uint16      the five best Places365 classes, best first
 ``scene_prob``          [N, 5] float16     their softmax probabilities over all 365 classes
-======================  =================  ==================================================================================
+======================  =================  ======================================================================
 """
 
 import dataclasses

@@ -40,10 +40,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class BadShard:
-    """A shard that must be labelled again, and why."""
+    """A shard that must be labelled again, or does not belong here, and why.
+
+    Attributes:
+        name: without suffix.
+        faults: at least one.
+        planned: whether it is in the plan.
+    """
 
     name: str
     faults: tuple[Fault, ...]
+    planned: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,9 @@ def verify_dataset(
     found = _verify_all(todo, min(jobs or min(os.cpu_count() or 1, _MAX_JOBS), max(1, len(todo))))
     bad = [BadShard(task[0].stem, tuple(faults)) for task, faults in zip(todo, found, strict=True) if faults]
     strays = (name for name in receipts if name not in planned)
-    bad += [BadShard(name, (Fault("plan", "stands in the folder but not in the plan"),)) for name in strays]
+    bad += [
+        BadShard(name, (Fault("plan", "stands in the folder but not in the plan"),), planned=False) for name in strays
+    ]
     return DatasetReport(len(planned), tuple(bad), tuple(name for name in planned if name not in receipts))
 
 
@@ -168,7 +177,7 @@ def _verify_task(task: tuple[Path, str, Sequence[str]]) -> list[Fault]:
     return verify_shard(receipt_path, fingerprint=fingerprint, video_ids=video_ids)
 
 
-def _verify_all(tasks: list[tuple[Path, str, Sequence[str]]], jobs: int) -> list[list[Fault]]:
+def _verify_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> list[list[Fault]]:
     if jobs == 1:
         return [_verify_task(task) for task in tasks]
     # Not fork: this process may hold threads and open HDF5 files.

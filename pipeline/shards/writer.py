@@ -1,4 +1,4 @@
-"""Writing one shard: videos go in one after the other, and the file gets its final name only when it is whole and checked."""
+"""Writing one shard: video after video; the file gets its final name only when it is whole and checked."""
 
 import contextlib
 import dataclasses
@@ -53,9 +53,9 @@ class ShardSummary:
 class ShardWriter:
     """Write `path` by way of ``<path>.part``; the same calls give the same bytes.
 
-    begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it discards
-    what was not committed. Masks are held back only until they fill whole chunks, so that memory stays small however
-    long a video is (the columns beside the mask take 29 bytes a frame).
+    begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it
+    discards what was not committed. Masks are held back only until they fill whole chunks, so that memory stays small
+    however long a video is (the columns beside the mask take 29 bytes a frame).
 
     Every method may raise WorkspaceError (full or failing disk): the ``.part`` file is then gone and the writer closed.
     """
@@ -267,7 +267,7 @@ class ShardWriter:
             self._file.attrs[name] = value
 
     def _write_column(self, name: str, values: npt.NDArray[np.generic], chunk_rows: int) -> None:
-        """Write a small data set at once, checksummed; HDF5 wants a chunk of one row at least, no larger than the data."""
+        """Write a small data set at once, checksummed; a chunk has one row at least, and no more than the data."""
         rows = len(values)
         self._file.create_dataset(
             name,

@@ -1,0 +1,50 @@
+"""``kinet-pipeline verify``: every shard against its receipt and the plan."""
+
+import json
+
+import click
+
+from pipeline.commands.labelling import LabellingChoice, labelling_options, run_labelling
+from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.workspace import Workspace
+
+
+@click.command()
+@dataset_option
+@click.option("--repair", is_flag=True, help="Label the bad shards again, and only those; they are kept as *.bad.")
+@click.option("--jobs", type=click.IntRange(1), help="Checking processes.  [default: one a core]")
+@labelling_options
+@json_option
+@workspace_option
+@debug_option
+def verify(
+    dataset: str, repair: bool, jobs: int | None, choice: LabellingChoice, as_json: bool, workspace: Workspace
+) -> None:
+    """Check every shard's bytes, content and place in the plan; exit code 1 where one is bad or missing."""
+    from pipeline.datasets import load_dataset
+    from pipeline.errors import ShardError
+    from pipeline.label.check import check_shards
+    from pipeline.label.job import LabelJob
+    from pipeline.shards.verification import set_aside
+
+    records, shards_dir = load_dataset(workspace, dataset), workspace.shards_dir(dataset)
+    report = check_shards(shards_dir, dataset, records, jobs=jobs)
+    if repair and report.bad:
+        for shard in report.bad:
+            set_aside(shards_dir, shard.name)
+            click.echo(f"{shard.name}: {shard.faults[0].message}; labelled again", err=True)
+        names = frozenset(shard.name for shard in report.bad)
+        run_labelling(LabelJob(dataset, records, shards_dir, only=names), workspace, choice)
+        report = check_shards(shards_dir, dataset, records, jobs=jobs)
+    if as_json:
+        bad = [{"shard": shard.name, "faults": [fault.message for fault in shard.faults]} for shard in report.bad]
+        click.echo(json.dumps({"shards": report.shards, "bad": bad, "missing": report.missing, "ok": report.ok}))
+    else:
+        for shard in report.bad:
+            click.echo(f"bad      {shard.name}: {'; '.join(fault.message for fault in shard.faults)}")
+        for name in report.missing:
+            click.echo(f"missing  {name}")
+        click.echo(f"{report.shards} shards planned, {len(report.bad)} bad, {len(report.missing)} missing")
+    if not report.ok:
+        way_out = "run kinet-pipeline verify --repair" if report.bad else f"run kinet-pipeline label --dataset {dataset}"
+        raise ShardError(f"{dataset}: {len(report.bad)} shards bad, {len(report.missing)} missing; {way_out}")
