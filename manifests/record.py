@@ -34,5 +34,6 @@ class VideoRecord:
     def split_in_fold(self, fold: int) -> str:
         """Return the split in a fold counted from 1; raise ValueError where the data set has no such fold."""
         if not 1 <= fold <= 1 + len(self.fold_splits):
-            raise ValueError(f"video {self.video_id}: fold {fold} asked for, the manifest has {1 + len(self.fold_splits)}")
+            num_folds = 1 + len(self.fold_splits)
+            raise ValueError(f"video {self.video_id}: fold {fold} asked for, the manifest has {num_folds}")
         return self.split if fold == 1 else self.fold_splits[fold - 2]

@@ -1,7 +1,7 @@
 """The whole pipeline on the synthetic data set: the same commands a user would type, one after the other.
 
-Each step is a command line, shown before it runs, so that the demo is also a worked example. What is already there is not
-made again: a demo that was ended goes on where it was.
+Each step is a command line, shown before it runs, so that the demo is also a worked example. What is already there is
+not made again: a demo that was ended goes on where it was.
 """
 
 import contextlib

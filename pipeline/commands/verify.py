@@ -46,5 +46,6 @@ def verify(
             click.echo(f"missing  {name}")
         click.echo(f"{report.shards} shards planned, {len(report.bad)} bad, {len(report.missing)} missing")
     if not report.ok:
-        way_out = "run kinet-pipeline verify --repair" if report.bad else f"run kinet-pipeline label --dataset {dataset}"
-        raise ShardError(f"{dataset}: {len(report.bad)} shards bad, {len(report.missing)} missing; {way_out}")
+        way_out = "verify --repair" if report.bad else f"label --dataset {dataset}"
+        counts = f"{len(report.bad)} shards bad, {len(report.missing)} missing"
+        raise ShardError(f"{dataset}: {counts}; run kinet-pipeline {way_out}")

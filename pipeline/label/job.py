@@ -67,6 +67,7 @@ class LabelJob:
         records: every row of its manifest.
         shards_dir: where shards, receipts and the plan go.
         split: the only split to label, or None for all.
+        only: names of the only shards to label, or None for all.
         videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
     """
 
@@ -75,6 +76,7 @@ class LabelJob:
     shards_dir: Path
     split: str | None = None
     videos_per_shard: int | None = None
+    only: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
-        todo = [shard for shard in shards if shard.name not in receipts]
+        wanted = [shard for shard in shards if job.only is None or shard.name in job.only]
+        todo = [shard for shard in wanted if shard.name not in receipts]
         _sweep(job.shards_dir, todo)
         headers = {split: _header(plan, split) for split in {shard.split for shard in todo}}
         own_frames = 0
