@@ -1,0 +1,145 @@
+"""Circulating checkpoints: taken over exactly, or refused in one line with nothing executed."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from pipeline.errors import TeacherError
+from teachers.architectures import Kind, build_network
+from teachers.importing import import_teacher, load_imagenet_weights, read_state_dict
+from teachers.storage import load_teacher
+
+torch.set_num_threads(1)
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def weights() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return build_network(Kind.SCENE, "squeezenet1_1", 365).state_dict()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_pickled_code_is_refused_and_not_executed(tmp_path: Path, weights: dict[str, Tensor], legacy: bool) -> None:
+    sign = tmp_path / "executed"
+    file = tmp_path / "whole.pth.tar"
+    torch.save({"state_dict": weights, "arch": Trap(sign)}, file, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(TeacherError, match="pickled code") as refusal:
+        import_teacher(Kind.SCENE, file, tmp_path / "scene.safetensors", architecture="squeezenet1_1")
+    assert "\n" not in str(refusal.value)
+    assert not sign.exists()
+    assert not (tmp_path / "scene.safetensors").exists()
+    # The trap is real: an ordinary unpickling springs it.
+    pickle.loads(pickle.dumps(Trap(sign)))
+    assert sign.exists()
+
+
+def test_a_pickled_module_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "whole_model.pth"
+    torch.save(nn.Linear(2, 2), file)
+    with pytest.raises(TeacherError, match="nothing was executed"):
+        read_state_dict(file)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_wrapped_checkpoint_of_a_parallel_model_is_taken_over_exactly(
+    tmp_path: Path, weights: dict[str, Tensor], legacy: bool
+) -> None:
+    file = tmp_path / "squeezenet_places365.pth.tar"
+    wrapped = {"epoch": 90, "arch": "squeezenet", "state_dict": {f"module.{k}": v for k, v in weights.items()}}
+    torch.save(wrapped, file, _use_new_zipfile_serialization=not legacy)
+    card = import_teacher(Kind.SCENE, file, tmp_path / "ws" / "scene.safetensors", architecture="squeezenet1_1")
+    assert card.source == file.name
+    assert card.preprocessing.input_size == (224, 224)
+    network, _ = load_teacher(tmp_path / "ws" / "scene.safetensors", Kind.SCENE)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+
+
+def test_counters_that_old_files_lack_start_at_zero(tmp_path: Path) -> None:
+    state = build_network(Kind.SCENE, "resnet18", 365).state_dict()
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "old.pth")
+    import_teacher(Kind.SCENE, tmp_path / "old.pth", tmp_path / "scene.safetensors", architecture="resnet18")
+    network, _ = load_teacher(tmp_path / "scene.safetensors", Kind.SCENE)
+    assert network.state_dict()["bn1.num_batches_tracked"] == 0
+
+
+def test_our_own_file_needs_no_word(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    torch.save(weights, tmp_path / "a.pth")
+    first = import_teacher(
+        Kind.SCENE, tmp_path / "a.pth", tmp_path / "one" / "x.safetensors", architecture="squeezenet1_1", source="ours"
+    )
+    second = import_teacher(Kind.SCENE, tmp_path / "one" / "x.safetensors", tmp_path / "two" / "scene.safetensors")
+    assert second == first
+
+
+def test_faults_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    target = tmp_path / "scene.safetensors"
+    with pytest.raises(TeacherError, match="no such file"):
+        import_teacher(Kind.SCENE, tmp_path / "absent.pth", target, architecture="resnet18")
+    file = tmp_path / "a.pth"
+    torch.save(weights, file)
+    with pytest.raises(TeacherError, match="give --architecture, one of resnet152"):
+        import_teacher(Kind.SCENE, file, target)
+    with pytest.raises(
+        TeacherError, match=r"as resnet18: weights do not fit: conv1.weight is missing; .* and \d+ more"
+    ):
+        import_teacher(Kind.SCENE, file, target, architecture="resnet18")
+    torch.save([1, 2], file)
+    with pytest.raises(TeacherError, match="expected a state dict"):
+        import_teacher(Kind.SCENE, file, target, architecture="resnet18")
+    for content in (b"", b"no checkpoint at all", b"PK\x03\x04 cut"):
+        file.write_bytes(content)
+        with pytest.raises(TeacherError) as fault:
+            import_teacher(Kind.SCENE, file, target, architecture="resnet18")
+        assert "\n" not in str(fault.value)
+    (tmp_path / "b.safetensors").write_bytes(b"nothing")
+    with pytest.raises(TeacherError, match="not a safetensors file"):
+        import_teacher(Kind.SCENE, tmp_path / "b.safetensors", target, architecture="resnet18")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture", "classes", "reference"),
+    [
+        (Kind.HUMAN, "pspnet_densenet121", 20, models.densenet121),
+        (Kind.HUMAN, "pspnet_squeezenet1_1", 2, models.squeezenet1_1),
+        (Kind.SCENE, "squeezenet1_1", 365, models.squeezenet1_1),
+        (Kind.SCENE, "resnet18", 365, models.resnet18),
+    ],
+)
+def test_imagenet_start_fills_the_whole_backbone(
+    tmp_path: Path, kind: Kind, architecture: str, classes: int, reference: type
+) -> None:
+    torch.manual_seed(5)
+    state = reference(weights=None).state_dict()
+    torch.save(state, tmp_path / "imagenet.pth")
+    network = build_network(kind, architecture, classes)
+    num_tensors = load_imagenet_weights(network, tmp_path / "imagenet.pth")
+    backbone = [name for name in state if not name.startswith(("fc.", "classifier."))]
+    assert num_tensors == len(backbone)
+    ours = network.state_dict()
+    for name in backbone:
+        short = name.removeprefix("features.")
+        own = next(full for full in (name, f"stem.{short}", f"body.{short}") if full in ours)
+        assert torch.equal(ours[own], state[name])
+
+
+def test_imagenet_start_of_another_network_is_refused(tmp_path: Path) -> None:
+    torch.save(models.resnet18(weights=None).state_dict(), tmp_path / "r18.pth")
+    with pytest.raises(TeacherError, match="weights do not fit"):
+        load_imagenet_weights(build_network(Kind.HUMAN, "pspnet_densenet121", 2), tmp_path / "r18.pth")
