@@ -95,12 +95,14 @@ def manifest_digest(records: Sequence[VideoRecord]) -> str:
 
     Moving the whole folder, or probing the videos, changes nothing; another file, order, split or label does.
     """
-    common = os.path.commonpath([record.path.parent for record in records]) if records else ""
-    digest = hashlib.sha256()
-    for record in records:
-        row = [record.video_id, record.split, record.label, str(record.path)[len(common) :]]
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()
+    paths = [str(record.path) for record in records]
+    common = os.path.commonpath({os.path.dirname(path) for path in paths}) if paths else ""  # noqa: PTH120 - 260,000 of them
+    # None of the four can hold a NUL, so that no two manifests give the same text.
+    rows = (
+        f"{record.video_id}\0{record.split}\0{record.label}\0{path[len(common) :]}\0"
+        for record, path in zip(records, paths, strict=True)
+    )
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
 def write_plan(shards_dir: Path, plan: Plan) -> None:

@@ -1,0 +1,81 @@
+"""The three commands of stage one, as a user types them."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import cli
+from pipeline.errors import PlanError, ShardError, TeacherError, WorkspaceError
+from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+
+TOYS = ["--workers", "0", "--batch-size", "8", "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "workspace")
+
+
+def run(bench: Bench, command: str, *options: str) -> Result:
+    arguments = [command, "--dataset", "mix", "--workspace", str(bench.workspace.root), *options]
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_label_status_and_verify_agree(bench: Bench) -> None:
+    with pytest.raises(WorkspaceError, match="has not begun; run kinet-pipeline label"):
+        raise_of(run(bench, "status"))
+    labelled = json.loads(run(bench, "label", *TOYS, "--videos-per-shard", "3", "--json").stdout)
+    status = json.loads(run(bench, "status", "--json").stdout)
+    assert {key: labelled[key] for key in status} == status
+    assert status["planned"] == sum(status[key] for key in ("ok", "partial", "quarantined", "missing"))
+    assert sum(status["reasons"].values()) == status["partial"] + status["quarantined"]
+    verified = json.loads(run(bench, "verify", "--jobs", "1", "--json").stdout)
+    assert verified == {"shards": status["shards"], "bad": [], "missing": [], "ok": True}
+
+
+def test_one_flipped_bit_is_found_and_repaired(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    before = bench.shard_bytes()
+    name = sorted(before)[1]
+    damaged = bytearray(before[name])
+    generator = random.Random(5)
+    damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
+    (bench.shards_dir / name).write_bytes(bytes(damaged))
+    found = run(bench, "verify", "--jobs", "1", "--json")
+    assert [entry["shard"] + ".h5" for entry in json.loads(found.stdout)["bad"]] == [name]
+    with pytest.raises(ShardError, match="1 shards bad, 0 missing; run kinet-pipeline verify --repair"):
+        raise_of(found)
+    repaired = run(bench, "verify", "--repair", "--jobs", "1", "--json", *TOYS)
+    assert repaired.exit_code == 0 and json.loads(repaired.stdout)["ok"]
+    assert bench.shard_bytes() == before
+
+
+def test_repair_leaves_unlabelled_shards_alone(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3", "--split", "train")
+    name = next(bench.shards_dir.glob("train-*.h5"))
+    name.write_bytes(name.read_bytes()[:-100])
+    missing = json.loads(run(bench, "verify", "--repair", "--jobs", "1", "--json", *TOYS).stdout)["missing"]
+    assert missing and all(shard.startswith("val-") for shard in missing)
+
+
+def test_a_missing_teacher_says_how_to_get_one(bench: Bench) -> None:
+    with pytest.raises(TeacherError, match="teacher import human FILE"):
+        raise_of(run(bench, "label", "--workers", "0"))
+
+
+def test_a_changed_manifest_is_named_by_every_command(bench: Bench) -> None:
+    run(bench, "label", *TOYS)
+    manifest = bench.workspace.manifest_path("mix")
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
+    for command, options in (("label", TOYS), ("status", []), ("verify", [])):
+        with pytest.raises(PlanError, match="manifest of mix changed since labelling began"):
+            raise_of(run(bench, command, *options))
+
+
+def raise_of(result: Result) -> None:
+    """Raise what a command raised."""
+    assert result.exception is not None, result.output
+    raise result.exception
