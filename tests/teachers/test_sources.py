@@ -1,0 +1,88 @@
+"""Layouts on disk to lists of images."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.errors import TeacherError
+from teachers.sources import (
+    HELD_BACK_EVERY,
+    canonical_class,
+    find_human_images,
+    find_scene_images,
+    places365_classes,
+)
+from tests.teachers.conftest import write_folder_pairs, write_scenes
+
+
+def test_folders_hold_back_every_eighth_and_count_images_without_a_map(tmp_path: Path) -> None:
+    one = write_folder_pairs(tmp_path / "one", 17)
+    two = write_folder_pairs(tmp_path / "two", 8)
+    (one / "labels" / "016.png").unlink()
+    source = find_human_images([one, two])
+    assert source.without_mask == 1
+    assert [image.image_path.stem for image in source.val] == ["007", "015", "007"]
+    assert len(source.train) == 16 - 16 // HELD_BACK_EVERY + 7
+    assert not set(source.train) & set(source.val)
+
+
+def test_lip_is_recognised(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / "TrainVal_images" / f"{split}_images").mkdir(parents=True)
+        (tmp_path / f"{split}_id.txt").write_text("12_3\r\n45_6\r\n" if split == "train" else "7_8\n")
+    source = find_human_images([tmp_path])
+    assert [image.image_path.name for image in source.train] == ["12_3.jpg", "45_6.jpg"]
+    expected = tmp_path / "TrainVal_parsing_annotations" / "val_segmentations" / "7_8.png"
+    assert source.val[0].mask_path == expected
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_missing_and_foreign_folders_are_named(tmp_path: Path, make: bool) -> None:
+    folder = tmp_path / "data"
+    if make:
+        folder.mkdir()
+    with pytest.raises(TeacherError, match=str(folder)):
+        find_human_images([folder])
+    with pytest.raises(TeacherError, match=str(folder)):
+        find_scene_images([folder])
+
+
+def test_places365_has_365_distinct_names_in_order() -> None:
+    names = places365_classes()
+    assert len(names) == len(set(names)) == 365
+    assert (names[0], names[1], names[364]) == ("airfield", "airplane_cabin", "zen_garden")
+
+
+def test_class_names_of_all_forms_are_one() -> None:
+    assert canonical_class("/a/apartment_building/outdoor") == "apartment_building-outdoor"
+    assert canonical_class("a/apartment_building/outdoor") == "apartment_building-outdoor"
+    assert canonical_class("apartment_building-outdoor") == "apartment_building-outdoor"
+    assert canonical_class("beach") == "beach"
+
+
+def test_folders_and_lists_give_places365_indices(tmp_path: Path) -> None:
+    names = places365_classes()
+    folders = write_scenes(tmp_path / "folders", ("zen_garden", "a/airfield", "no_such_place"), 2)
+    source = find_scene_images([folders])
+    assert source.unknown_classes == ("no_such_place",)
+    assert source.unknown_images == 4
+    assert {image.label for image in source.train} == {0, 364}
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    Image.new("RGB", (8, 8)).save(lists / "x.jpg")
+    (lists / "categories.txt").write_text("/b/beach 0\n/q/nowhere 1\n")
+    (lists / "train.txt").write_text("x.jpg 0\ny.jpg 1\n")
+    (lists / "val.txt").write_text("x.jpg 0\n")
+    source = find_scene_images([lists])
+    assert source.train == [(lists / "x.jpg", names.index("beach"))]
+    assert source.unknown_images == 1
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif("KINET_REAL_DATA" not in os.environ, reason="KINET_REAL_DATA names no folder of real data")
+def test_real_miniplaces_maps_96_of_100_classes() -> None:
+    source = find_scene_images([Path(os.environ["KINET_REAL_DATA"]) / "miniplaces"])
+    assert len(source.unknown_classes) == 4
+    assert len({image.label for image in source.train}) == 96
