@@ -63,7 +63,8 @@ def import_teacher(
         preprocessing=preprocessing or card.preprocessing,
         source=source or card.source,
     )
-    network = build_network(kind, card.architecture, card.classes)
+    with torch.device("meta"):
+        network = build_network(kind, card.architecture, card.classes)
     fill_network(network, read_state_dict(file), origin=f"{file} as {card.architecture}")
     return save_teacher(network, card, destination)
 

@@ -126,7 +126,9 @@ def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard
             f"{weights_path}: sha256 {digest[:12]}..., its side file says {card.sha256[:12]}...; "
             f"the file was altered or cut short: import or train the {kind} teacher again"
         )
-    network = build_network(kind, card.architecture, card.classes)
+    # Without memory nothing is initialised: no time is lost and no random number is drawn.
+    with torch.device("meta"):
+        network = build_network(kind, card.architecture, card.classes)
     fill_network(network, read_safetensors(weights_path), origin=f"{weights_path} as {card.architecture}")
     return network.eval(), card
 
@@ -141,7 +143,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -> None:
-    """Copy weights in; keys and shapes must be exactly the network's.
+    """Put weights in; keys and shapes must be exactly the network's, which may be without memory (device "meta").
 
     Only BatchNorm's counters, which files older than PyTorch 0.4.1 lack, may be absent; they start at 0.
 
@@ -149,7 +151,11 @@ def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -
         TeacherError: naming the origin and the first few differences.
     """
     own = network.state_dict()
-    counters = {name: torch.zeros_like(own[name]) for name in own if name.endswith("num_batches_tracked")}
+    counters = {
+        name: torch.zeros(tensor.shape, dtype=tensor.dtype)
+        for name, tensor in own.items()
+        if name.endswith("num_batches_tracked")
+    }
     state = counters | state
     faults = [f"{name} is missing" for name in own if name not in state]
     faults += [f"{name} is not expected" for name in state if name not in own]
@@ -161,4 +167,5 @@ def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -
     if faults:
         more = f" and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
         raise TeacherError(f"{origin}: weights do not fit: {'; '.join(faults[:MAX_LISTED])}{more}")
-    network.load_state_dict(state, strict=True)
+    state = {name: tensor.to(own[name].dtype) for name, tensor in state.items()}
+    network.load_state_dict(state, strict=True, assign=any(tensor.is_meta for tensor in own.values()))

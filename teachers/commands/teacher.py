@@ -14,6 +14,7 @@ from pipeline.workspace import Workspace
 
 KINDS = ("human", "scene")
 DEFAULT_ARCHITECTURES = {"human": "pspnet_densenet121", "scene": "resnet152"}
+LAYOUTS = {"human": ("lip", "folders"), "scene": ("places365", "file-list")}
 DEFAULT_CLASSES = {"human": 20, "scene": 365}
 
 Command = Callable[..., Any]
@@ -45,7 +46,7 @@ data_option = click.option(
 )
 layout_option = click.option(
     "--layout",
-    type=click.Choice(("lip", "folders", "places365", "file-list")),
+    type=click.Choice((*LAYOUTS["human"], *LAYOUTS["scene"])),
     help="How the images lie.  [default: seen from the folder]",
 )
 max_val_option = click.option(
@@ -96,12 +97,14 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a teacher on images and write it into the workspace, with its scores on the held-out images."""
-    from teachers.architectures import Kind
+    from teachers.architectures import Kind, default_preprocessing
     from teachers.jobs import TeacherRequest, train_teacher
     from teachers.training import TrainingSettings
 
     _log_to_stderr()
+    _check_layout(kind, layout)
     try:
+        default_preprocessing(Kind(kind), input_size)
         request = TeacherRequest(
             data_dirs=data_dirs,
             architecture=architecture or DEFAULT_ARCHITECTURES[kind],
@@ -127,6 +130,11 @@ def _choose_classes(kind: str, classes: str | None, merge_parts: bool) -> int:
     if merge_parts and classes == "20":
         raise click.UsageError("--merge-parts gives 2 classes, --classes says 20")
     return 2 if merge_parts else int(classes or DEFAULT_CLASSES[kind])
+
+
+def _check_layout(kind: str, layout: str | None) -> None:
+    if layout is not None and layout not in LAYOUTS[kind]:
+        raise click.UsageError(f"--layout {layout}: a {kind} teacher has {' or '.join(LAYOUTS[kind])}")
 
 
 @teacher.command("import")
@@ -189,6 +197,7 @@ def evaluate(
     from teachers.architectures import Kind
     from teachers.jobs import evaluate_teacher
 
+    _check_layout(kind, layout)
     scores = evaluate_teacher(
         Kind(kind), workspace.teacher_path(kind), data_dirs, layout=layout, max_images=max_val_images
     )
