@@ -61,7 +61,7 @@ class ShardReader:
             with self._damage_named():
                 self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._column("video_id").tolist())
                 self._offsets: list[int] = self._column("offset").tolist()
-                self._height, self._width = int(self._file.attrs["height"]), int(self._file.attrs["width"])
+                self._height, self._width = self._read_number("height"), self._read_number("width")
                 self._frame_columns = {name: self._open_column(name) for name in ("mask", *FRAME_COLUMNS)}
                 load_filters(self._frame_columns["mask"])
                 if len(self._offsets) != len(self.video_ids) + 1:
@@ -144,6 +144,12 @@ class ShardReader:
     def _open_column(self, name: str) -> h5py.h5d.DatasetID:
         """Open a data set by HDF5's own calls: h5py's high level would take most of a short read's time."""
         return h5py.h5d.open(self._file.id, name.encode())
+
+    def _read_number(self, name: str) -> int:
+        """Read one whole number of the root attributes."""
+        number = np.empty((), np.int64)
+        h5py.h5a.open(self._file.id, name.encode()).read(number)
+        return int(number)
 
     def _column(self, name: str) -> npt.NDArray[Any]:
         """Read a whole data set."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -122,7 +123,7 @@ class ShardWriter:
         rows = check_frames(
             self.header, masks, scene_indices, scene_probs, frame_hashes, valid, f"video {self._open_video}"
         )
-        packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+        packed = np.packbits(masks.reshape(len(masks), self.header.height * self.header.width), axis=1)
         self._columns.append(rows)
         self._pending = np.concatenate([self._pending, packed])
         if len(self._pending) >= _FLUSH_FRAMES:
@@ -262,11 +263,11 @@ class ShardWriter:
         self._write_column("status", np.array(self._statuses, np.uint8), len(encoded))
         self._write_column("seek_exact", np.array(self._seek_exact, np.uint8), len(encoded))
         for name in FRAME_COLUMNS:
-            self._write_column(name, self._columns.column(name), COLUMN_CHUNK_FRAMES)
+            self._write_column(name, self._columns.column(name), COLUMN_CHUNK_FRAMES, gzip=name != "frame_hash")
         for name, value in dataclasses.asdict(self.header).items():
             self._file.attrs[name] = value
 
-    def _write_column(self, name: str, values: npt.NDArray[np.generic], chunk_rows: int) -> None:
+    def _write_column(self, name: str, values: npt.NDArray[Any], chunk_rows: int, gzip: bool = False) -> None:
         """Write a small data set at once, checksummed; a chunk has one row at least, and no more than the data."""
         rows = len(values)
         self._file.create_dataset(
@@ -274,9 +275,9 @@ class ShardWriter:
             data=values,
             maxshape=None if rows else (None, *values.shape[1:]),
             chunks=(max(1, min(chunk_rows, rows)), *values.shape[1:]),
-            compression="gzip",
-            compression_opts=4,
-            shuffle=values.dtype.itemsize > 1 and values.dtype.kind != "S",
+            compression="gzip" if gzip else None,
+            compression_opts=4 if gzip else None,
+            shuffle=gzip and values.dtype.itemsize > 1,
             fletcher32=True,
             track_times=False,
         )

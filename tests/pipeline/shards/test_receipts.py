@@ -1,0 +1,68 @@
+"""A receipt comes back equal, and a malformed one is a ShardError with the way out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ShardError
+from pipeline.shards import VideoOutcome, read_receipt, write_receipt
+from pipeline.shards.receipts import find_receipts
+from tests.pipeline.shards.made import commit_shard
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    made = commit_shard(tmp_path / "train-00000-of-00001.h5", [4, 5, 6])
+    receipt = read_receipt(made.receipt_path)
+    assert (receipt.frames, receipt.videos, receipt.labelled_ids) == (15, 3, ("v0", "v1", "v2"))
+    copy = tmp_path / "train-00001-of-00001.json"
+    write_receipt(copy, receipt)
+    assert read_receipt(copy) == receipt
+    assert copy.read_bytes() == made.receipt_path.read_bytes()
+
+
+def test_the_plan_is_no_receipt(tmp_path: Path) -> None:
+    made = commit_shard(tmp_path / "train-00000-of-00001.h5", [4])
+    (tmp_path / "plan.json").write_text("{}")
+    assert find_receipts(tmp_path) == [made.receipt_path]
+    assert find_receipts(tmp_path / "nowhere") == []
+
+
+def _without(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda values: "{",
+        lambda values: "[]",
+        lambda values: json.dumps({**values, "schema_version": 99}),
+        lambda values: json.dumps({**values, "unknown": 1}),
+        lambda values: json.dumps(_without("sha256", values)),
+        lambda values: json.dumps(_without("outcomes", values)),
+        lambda values: json.dumps({**values, "frames": 16}),
+        lambda values: json.dumps({**values, "sha256": None}),
+        lambda values: json.dumps({**values, "shard_bytes": "many"}),
+        lambda values: json.dumps({**values, "outcomes": [{**values["outcomes"][0], "outcome": "fine"}]}),
+        lambda values: json.dumps({**values, "outcomes": [{**values["outcomes"][0], "frames": "x"}]}),
+        lambda values: json.dumps({**values, "outcomes": 3}),
+    ],
+)
+def test_a_malformed_receipt_names_itself_and_the_way_out(tmp_path: Path, damage: Any) -> None:
+    made = commit_shard(tmp_path / "train-00000-of-00001.h5", [4, 5, 6])
+    made.receipt_path.write_text(damage(json.loads(made.receipt_path.read_text())))
+    with pytest.raises(ShardError, match=r"train-00000-of-00001\.json: malformed .*verify --repair"):
+        read_receipt(made.receipt_path)
+
+
+def test_outcomes_that_contradict_themselves() -> None:
+    for wrong in (
+        {"outcome": "ok", "reason": "crashed"},
+        {"outcome": "quarantined"},
+        {"outcome": "quarantined", "reason": "crashed", "frames": 3},
+        {"outcome": "ok", "frames": -1},
+    ):
+        with pytest.raises(ValueError, match="video v: "):
+            VideoOutcome(video_id="v", **wrong)  # type: ignore[arg-type]

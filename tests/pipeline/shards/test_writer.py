@@ -1,0 +1,121 @@
+"""A video that fails half-way leaves nothing; a wrong call is refused; memory does not grow with a video."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.shards import ShardHeader, ShardWriter, open_shard
+from tests.pipeline.shards.made import append, assert_same, make_header, make_labels
+
+
+@pytest.mark.parametrize("before", [0, 5, 16, 70])
+@pytest.mark.parametrize("aborted", [0, 3, 64, 500])
+def test_an_aborted_video_leaves_nothing(tmp_path: Path, before: int, aborted: int) -> None:
+    generator = np.random.default_rng(before + aborted)
+    first, failing, last = (make_labels(generator, frames) for frames in (before, aborted, 33))
+    path = tmp_path / "train-00000-of-00001.h5"
+    with ShardWriter(path, make_header()) as writer:
+        writer.begin_video("first")
+        append(writer, first)
+        writer.end_video(seek_exact=True)
+        for _ in range(3):
+            writer.begin_video("failing")
+            for start in range(0, aborted, 50):
+                append(writer, failing, start, start + 50)
+            writer.abort_video()
+        writer.begin_video("last")
+        append(writer, last)
+        writer.end_video(seek_exact=True)
+        assert writer.commit().frames == before + 33
+    with open_shard(path) as shard:
+        assert shard.video_ids == ("first", "last")
+        assert_same(shard.read("first", range(before)), first)
+        assert_same(shard.read("last", range(33)), last)
+
+
+def test_a_writer_that_is_left_without_commit_leaves_no_file(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "a.h5", make_header()) as writer:
+        writer.begin_video("v")
+        append(writer, make_labels(np.random.default_rng(0), 200))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="closed"):
+        writer.commit()
+
+
+def test_wrong_calls_are_refused(tmp_path: Path) -> None:
+    labels = make_labels(np.random.default_rng(0), 4)
+    with ShardWriter(tmp_path / "a.h5", make_header()) as writer:
+        with pytest.raises(ValueError, match="no video is open"):
+            append(writer, labels)
+        writer.begin_video("v")
+        with pytest.raises(ValueError, match="while v is open"):
+            writer.begin_video("w")
+        with pytest.raises(ValueError, match="while video v is open"):
+            writer.commit()
+        writer.end_video(seek_exact=True)
+        with pytest.raises(ValueError, match="already in this shard"):
+            writer.begin_video("v")
+    with pytest.raises(ValueError, match="'gzip' or 'zstd'"):
+        ShardWriter(tmp_path / "b.h5", make_header(), "lzf")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("masks", np.zeros((4, 24, 33), np.bool_), "masks must be"),
+        ("masks", np.zeros((4, 24, 34), np.uint8), "masks must be"),
+        ("scene_indices", np.full((4, 5), 365), r"0\.\.364"),
+        ("scene_indices", np.full((4, 5), -1), r"0\.\.364"),
+        ("scene_probs", np.full((4, 5), np.nan, np.float32), r"in \[0, 1\]"),
+        ("scene_probs", np.full((4, 5), 1.5, np.float32), r"in \[0, 1\]"),
+        ("scene_probs", np.tile(np.linspace(0, 1, 5, dtype=np.float32), (4, 1)), "descending"),
+        ("frame_hashes", np.zeros(3, np.uint64), "frame_hashes must be"),
+        ("valid", np.ones(4, np.float32), "valid must be"),
+    ],
+)
+def test_wrong_labels_are_refused_and_nothing_of_them_kept(
+    tmp_path: Path, field: str, value: np.ndarray, message: str
+) -> None:
+    labels = make_labels(np.random.default_rng(0), 4)
+    with ShardWriter(tmp_path / "a.h5", make_header()) as writer:
+        writer.begin_video("v")
+        with pytest.raises(ValueError, match=message):
+            append(writer, labels._replace(**{field: value}))
+        append(writer, labels)
+        assert writer.end_video(seek_exact=False) == 4
+
+
+def test_a_frame_size_that_fills_no_whole_bytes() -> None:
+    with pytest.raises(ValueError, match="multiple of 8"):
+        ShardHeader(**{**make_header().__dict__, "height": 5, "width": 5})
+
+
+LONG_VIDEO = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from pipeline.shards import ShardWriter
+from tests.pipeline.shards.made import append, make_header, make_labels
+
+labels = make_labels(np.random.default_rng(0), 1000)
+with ShardWriter(Path(sys.argv[1]), make_header()) as writer:
+    writer.begin_video("long")
+    for portion in range(60):
+        append(writer, labels)
+        if portion == 9:
+            start_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start_kb)
+"""
+
+
+def test_memory_does_not_hold_a_long_video(tmp_path: Path) -> None:
+    """50,000 further frames are 5.1 MB of packed masks and 1.5 MB of columns; only the columns may stay."""
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+    run = subprocess.run(
+        [sys.executable, "-c", LONG_VIDEO, str(tmp_path / "a.h5")], capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) < 4000
