@@ -126,9 +126,9 @@ def test_loss_counts_the_auxiliary_head_and_not_the_ignored() -> None:
     for logits, weight in ((outputs.logits, 1.0), (outputs.aux_logits, 0.4)):
         picked = logits.log_softmax(1).gather(1, targets.clamp(max=1)[:, None])[:, 0]
         expected += weight * -picked[targets != 255].mean().item()
-    assert float(human_loss(network, x, targets)) == pytest.approx(expected, rel=1e-5)
+    assert human_loss(network, x, targets).item() == pytest.approx(expected, rel=1e-5)
     nothing = human_loss(network, x, torch.full_like(targets, 255))
-    assert float(nothing) == 0
+    assert nothing.item() == 0
     nothing.backward()
 
 
