@@ -5,12 +5,13 @@ from enum import StrEnum
 from torch import nn
 from torchvision import models
 
+from manifests.lip import PART_NAMES
 from pipeline.errors import TeacherError
 from pipeline.label.teacher import NUM_SCENE_CLASSES
 from teachers.preprocessing import Preprocessing
 from teachers.psp import pspnet_densenet121, pspnet_squeezenet1_1
 
-NUM_LIP_CLASSES = 20
+NUM_LIP_CLASSES = len(PART_NAMES)
 
 
 class Kind(StrEnum):

@@ -11,9 +11,9 @@ import torchvision.transforms.v2.functional as TF
 from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode
 
+from manifests.lip import FLIP_PAIRS
+
 IGNORED_CLASS = 255
-LIP_LEFT_RIGHT = ((14, 15), (16, 17), (18, 19))
-"""Left and right arm, leg, shoe: a flipped left arm is a right arm."""
 PADDING_GREY = (124, 116, 104)
 
 
@@ -126,7 +126,7 @@ def flip_human(image_3HW: Tensor, mask_HW: Tensor, *, swap_left_right: bool) -> 
     mask = mask_HW.flip(-1)
     if swap_left_right:
         names = torch.arange(256, dtype=torch.uint8)
-        for left, right in LIP_LEFT_RIGHT:
+        for left, right in FLIP_PAIRS:
             names[left], names[right] = right, left
         mask = names[mask.long()]
     return image_3HW.flip(-1), mask

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
+from manifests.images import LabelledImage, MaskedImage
 from pipeline.errors import TeacherError
 from teachers.augmentation import (
     IGNORED_CLASS,
@@ -22,7 +23,6 @@ from teachers.augmentation import (
     augment_scene,
 )
 from teachers.human import merge_parts
-from teachers.sources import LabelledImage, MaskedImage
 
 
 class Sample(NamedTuple):

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from manifests.images import LabelledImage, MaskedImage
 from pipeline.errors import TeacherError
 from teachers.datasets import read_image, read_masked_image
 from teachers.human import HumanTeacher, merge_parts
 from teachers.scene import SceneTeacher
-from teachers.sources import LabelledImage, MaskedImage
 
 log = logging.getLogger(__name__)
 

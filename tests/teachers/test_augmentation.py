@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from manifests.lip import FLIP_PAIRS
 from teachers.augmentation import (
     IGNORED_CLASS,
-    LIP_LEFT_RIGHT,
     HumanAugmentation,
     SceneAugmentation,
     augment_human,
@@ -22,7 +22,7 @@ def test_flip_swaps_left_and_right_and_nothing_else() -> None:
     mask = torch.arange(20, dtype=torch.uint8).view(1, 20)
     _, flipped = flip_human(torch.zeros(3, 1, 20), mask, swap_left_right=True)
     expected = list(range(20))
-    for left, right in LIP_LEFT_RIGHT:
+    for left, right in FLIP_PAIRS:
         expected[left], expected[right] = right, left
     assert flipped[0].flip(0).tolist() == expected
     assert expected[14:] == [15, 14, 17, 16, 19, 18]

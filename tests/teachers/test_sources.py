@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from manifests.images import LabelledImage
+from manifests.places365 import places365_classes
 from pipeline.errors import TeacherError
 from teachers.sources import (
     HELD_BACK_EVERY,
-    canonical_class,
     find_human_images,
     find_scene_images,
-    places365_classes,
 )
 from tests.teachers.conftest import write_folder_pairs, write_scenes
 
@@ -28,14 +28,20 @@ def test_folders_hold_back_every_eighth_and_count_images_without_a_map(tmp_path:
     assert not set(source.train) & set(source.val)
 
 
-def test_lip_is_recognised(tmp_path: Path) -> None:
-    for split in ("train", "val"):
-        (tmp_path / "TrainVal_images" / f"{split}_images").mkdir(parents=True)
-        (tmp_path / f"{split}_id.txt").write_text("12_3\r\n45_6\r\n" if split == "train" else "7_8\n")
+def test_lip_is_recognised_and_keeps_its_split(tmp_path: Path) -> None:
+    for split, names in (("train", ["12_3", "45_6"]), ("val", ["7_8"])):
+        images = tmp_path / "TrainVal_images" / f"{split}_images"
+        maps = tmp_path / "TrainVal_parsing_annotations" / f"{split}_segmentations"
+        images.mkdir(parents=True)
+        maps.mkdir(parents=True)
+        for name in names:
+            Image.new("RGB", (8, 8)).save(images / f"{name}.jpg")
+            Image.new("L", (8, 8)).save(maps / f"{name}.png")
+        (tmp_path / f"{split}_id.txt").write_text("\r\n".join([*names, "absent", ""]))
     source = find_human_images([tmp_path])
     assert [image.image_path.name for image in source.train] == ["12_3.jpg", "45_6.jpg"]
-    expected = tmp_path / "TrainVal_parsing_annotations" / "val_segmentations" / "7_8.png"
-    assert source.val[0].mask_path == expected
+    assert [image.mask_path.name for image in source.val] == ["7_8.png"]
+    assert source.without_mask == 2
 
 
 @pytest.mark.parametrize("make", [False, True])
@@ -47,19 +53,6 @@ def test_missing_and_foreign_folders_are_named(tmp_path: Path, make: bool) -> No
         find_human_images([folder])
     with pytest.raises(TeacherError, match=str(folder)):
         find_scene_images([folder])
-
-
-def test_places365_has_365_distinct_names_in_order() -> None:
-    names = places365_classes()
-    assert len(names) == len(set(names)) == 365
-    assert (names[0], names[1], names[364]) == ("airfield", "airplane_cabin", "zen_garden")
-
-
-def test_class_names_of_all_forms_are_one() -> None:
-    assert canonical_class("/a/apartment_building/outdoor") == "apartment_building-outdoor"
-    assert canonical_class("a/apartment_building/outdoor") == "apartment_building-outdoor"
-    assert canonical_class("apartment_building-outdoor") == "apartment_building-outdoor"
-    assert canonical_class("beach") == "beach"
 
 
 def test_folders_and_lists_give_places365_indices(tmp_path: Path) -> None:
@@ -76,8 +69,20 @@ def test_folders_and_lists_give_places365_indices(tmp_path: Path) -> None:
     (lists / "train.txt").write_text("x.jpg 0\ny.jpg 1\n")
     (lists / "val.txt").write_text("x.jpg 0\n")
     source = find_scene_images([lists])
-    assert source.train == [(lists / "x.jpg", names.index("beach"))]
+    assert source.train == [LabelledImage(lists / "x.jpg", names.index("beach"))]
     assert source.unknown_images == 1
+
+
+def test_official_lists_point_into_the_folder_of_small_images(tmp_path: Path) -> None:
+    (tmp_path / "data_256").mkdir()
+    (tmp_path / "categories_places365.txt").write_text(
+        "".join(f"/x/{n} {i}\n" for i, n in enumerate(places365_classes()))
+    )
+    (tmp_path / "places365_train_standard.txt").write_text("/z/zen_garden/00000001.jpg 364\n")
+    (tmp_path / "places365_val.txt").write_text("Places365_val_00000001.jpg 0\n")
+    source = find_scene_images([tmp_path])
+    assert source.train == [LabelledImage(tmp_path / "data_256/z/zen_garden/00000001.jpg", 364)]
+    assert source.val == [LabelledImage(tmp_path / "Places365_val_00000001.jpg", 0)]
 
 
 @pytest.mark.realdata
