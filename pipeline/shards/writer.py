@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ShardError
-from pipeline.files import disk_fault, fsync_dir, fsync_file, sha256_of_file
+from pipeline.files import disk_fault, fsync_dir, sha256_of_file
 from pipeline.shards.columns import FrameColumns, check_frames
+from pipeline.shards.part_file import PartFile
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import (
     COLUMN_CHUNK_FRAMES,
@@ -78,10 +78,11 @@ class ShardWriter:
         self._open_video: str | None = None
         self._rewind_point = (0, self._pending)
         try:
-            self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, locking="best-effort")
+            self._part = PartFile(self.part_path)
         except OSError as error:
             self._closed = True
             raise disk_fault(self.part_path, error) from error
+        self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
         with self._disk():
             self._mask = self._create_masks(compression)
 
@@ -166,7 +167,7 @@ class ShardWriter:
             self._flush(len(self._pending))
             self._write_columns()
             self._file.close()
-            fsync_file(self.part_path)
+            self._part.finish()
         try:
             self._read_back()
             with self._disk():
@@ -190,10 +191,9 @@ class ShardWriter:
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(OSError):
-            os.truncate(self.part_path, 0)  # on a full disk HDF5 needs this room to close the file at all
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            self._file.close()
+        self._part.abandon()
+        self._file.close()
+        self._part.close()
         with contextlib.suppress(OSError):
             self.part_path.unlink(missing_ok=True)
 
@@ -222,10 +222,11 @@ class ShardWriter:
         """Turn a failing disk into a WorkspaceError and leave no ``.part`` behind."""
         try:
             yield
-        except (OSError, RuntimeError) as error:  # h5py raises RuntimeError for some failed writes
+            if self._part.fault is not None:
+                raise self._part.fault
+        except OSError as error:
             self.discard()
-            fault = error if isinstance(error, OSError) else OSError(None, str(error))
-            raise disk_fault(self.path, fault) from error
+            raise disk_fault(self.path, self._part.fault or error) from error
 
     def _create_masks(self, compression: Compression) -> h5py.Dataset:
         if compression == "zstd":
