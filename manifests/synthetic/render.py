@@ -55,7 +55,7 @@ def render_clip(spec: SyntheticSpec, clip: PlannedClip) -> SyntheticClip:
         [spec.seed, _CLIP_STREAM, split_number, MOTIONS.index(clip.motion), SCENES.index(clip.scene), clip.number]
     )
     # Outfits go round, shifted from class to class, so that clothes say nothing about the action.
-    outfit_number = clip.number + 2 * clip.label + 3 * split_number
+    outfit_number = clip.number + clip.label + 3 * split_number
     frames, part_maps = _render(spec, rng, clip.motion, clip.scene, outfit_number, spec.num_frames)
     return SyntheticClip(frames, part_maps, scene_index(clip.scene), clip.class_name)
 
