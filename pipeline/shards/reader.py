@@ -53,7 +53,8 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         try:
-            self._file = h5py.File(self.path, "r", locking=False)
+            # 1 MiB of chunks for each data set, not HDF5's 8: a data loader keeps many shards open.
+            self._file = h5py.File(self.path, "r", locking=False, rdcc_nslots=521, rdcc_nbytes=2**20)
         except OSError as error:
             found = "cannot be opened" if self.path.exists() else "does not exist"
             raise ShardError(f"shard {self.path}: {found} ({_one_line(error)}); {REPAIR_HINT}") from error

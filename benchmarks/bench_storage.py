@@ -1,0 +1,176 @@
+"""Measure how masks are best stored: bytes a frame, frames written a second, milliseconds for 3 random frames.
+
+Four ways on the same masks: our shards (packed bits) with gzip and with zstd, and, as peers, one byte a pixel with gzip
+in HDF5 (chunks of 16 frames) and a folder of PNG files. Masks are those of J-HMDB, enlarged to 256 x 340, where
+KINET_REAL_DATA names a folder that has them, else moving blobs.
+
+    python benchmarks/bench_storage.py [--videos 128] [--reads 200]
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from pipeline.shards import ShardHeader, ShardWriter, open_shard
+
+HEIGHT, WIDTH = 256, 340
+Clips = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to store masks: `write` gives the bytes on disk, `read` opens afresh and returns masks [n, H, W]."""
+
+    name: str
+    write: Callable[[Path, Clips], int]
+    read: Callable[[Path, str, list[int]], np.ndarray]
+
+
+def load_clips(num_videos: int) -> tuple[str, Clips]:
+    """Return where the masks come from, and bool masks [T, 256, 340] by video."""
+    root = os.environ.get("KINET_REAL_DATA")
+    paths = sorted(Path(root, "jhmdb", "masks").glob("*/*.npz")) if root else []
+    if not paths:
+        return "moving blobs (KINET_REAL_DATA is not set)", {
+            f"blob{n}": clip for n, clip in enumerate(blobs(num_videos))
+        }
+    chosen = paths[:: max(1, len(paths) // num_videos)][:num_videos]
+    return "J-HMDB", {f"{path.parent.name}/{path.stem}": resize(np.load(path)["mask"]) for path in chosen}
+
+
+def resize(masks: np.ndarray) -> np.ndarray:
+    """Enlarge masks [T, h, w] to the labelled frames' size."""
+    return np.stack([np.asarray(Image.fromarray(mask * 255).resize((WIDTH, HEIGHT))) > 127 for mask in masks])
+
+
+def blobs(num_videos: int) -> Iterator[np.ndarray]:
+    """Make clips of 35 frames in which a few ellipses move."""
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for _ in range(num_videos):
+        centres, radii = generator.uniform(60, 200, (3, 2)), generator.uniform(15, 50, (3, 2))
+        steps = generator.uniform(-2, 2, (3, 2))
+        yield np.stack(
+            [
+                np.any([((y - c - s * t) / r) ** 2 + ((x - d - u * t) / q) ** 2 < 1
+                        for (c, d), (r, q), (s, u) in zip(centres, radii, steps, strict=True)], axis=0)
+                for t in range(35)
+            ]
+        )  # fmt: skip
+
+
+def shard_writer(compression: str) -> Callable[[Path, Clips], int]:
+    """Make the `write` of our shards, all columns and the reading back at commit included."""
+    texts = dict.fromkeys(
+        ("dataset", "split", "fingerprint", "frame_resize", "decoder", "human_teacher", "scene_teacher", "created_by"),
+        "bench",
+    )
+    header = ShardHeader(height=HEIGHT, width=WIDTH, **texts)
+
+    def write(folder: Path, clips: Clips) -> int:
+        probs = np.linspace(0.5, 0.1, 5, dtype=np.float32)
+        with ShardWriter(folder / "bench.h5", header, compression) as writer:
+            for video_id, masks in clips.items():
+                frames = len(masks)
+                writer.begin_video(video_id)
+                writer.append(
+                    masks,
+                    np.tile(np.arange(5), (frames, 1)),
+                    np.tile(probs, (frames, 1)),
+                    np.arange(frames, dtype=np.uint64),
+                    np.ones(frames, np.bool_),
+                )
+                writer.end_video(seek_exact=True)
+            return writer.commit().shard_bytes
+
+    return write
+
+
+def read_shard(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
+    with open_shard(folder / "bench.h5") as shard:
+        return shard.read(video_id, indices).masks
+
+
+def write_raw(folder: Path, clips: Clips) -> int:
+    with h5py.File(folder / "raw.h5", "w") as file:
+        for video_id, masks in clips.items():
+            chunks = (min(16, len(masks)), HEIGHT, WIDTH)
+            file.create_dataset(
+                video_id, data=masks.astype(np.uint8), chunks=chunks, compression="gzip", fletcher32=True
+            )
+    return (folder / "raw.h5").stat().st_size
+
+
+def read_raw(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
+    with h5py.File(folder / "raw.h5") as file:
+        return np.stack([file[video_id][index] for index in indices]).astype(np.bool_)
+
+
+def write_png(folder: Path, clips: Clips) -> int:
+    for video_id, masks in clips.items():
+        (folder / video_id).mkdir(parents=True)
+        for number, mask in enumerate(masks):
+            Image.fromarray(mask).save(folder / video_id / f"{number}.png")
+    return sum(path.stat().st_size for path in folder.rglob("*.png"))
+
+
+def read_png(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(folder / video_id / f"{index}.png")) for index in indices])
+
+
+WAYS = (
+    Way("shard, gzip", shard_writer("gzip"), read_shard),
+    Way("shard, zstd", shard_writer("zstd"), read_shard),
+    Way("uint8 + gzip", write_raw, read_raw),
+    Way("1-bit PNG files", write_png, read_png),
+)
+
+
+def main() -> None:
+    """Print one line for each way, and its ratios to the first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=128)
+    parser.add_argument("--reads", type=int, default=200)
+    arguments = parser.parse_args()
+    source, clips = load_clips(arguments.videos)
+    frames = sum(map(len, clips.values()))
+    print(f"{len(clips)} clips, {frames} frames of {HEIGHT} x {WIDTH}: {source}; CPU time, one core")
+    print(f"{'':16} {'bytes/frame':>12} {'frames/s written':>17} {'ms for 3 frames':>16}   ratios to the first")
+    first: tuple[float, float, float] | None = None
+    for way in WAYS:
+        figures = measure(way, clips, frames, arguments.reads)
+        first = first or figures
+        ratios = "  ".join(f"{value / base:5.2f}" for value, base in zip(figures, first, strict=True))
+        print(f"{way.name:16} {figures[0]:12.0f} {figures[1]:17,.0f} {figures[2]:16.2f}   {ratios}")
+
+
+def measure(way: Way, clips: Clips, frames: int, reads: int) -> tuple[float, float, float]:
+    """Return bytes a frame, frames written a CPU second, and the median CPU ms of 3 random frames with a fresh open."""
+    generator = np.random.default_rng(0)
+    names = list(clips)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.process_time()
+        stored_bytes = way.write(Path(folder), clips)
+        write_sec = time.process_time() - started
+        times = []
+        for _ in range(reads):
+            video_id = names[generator.integers(len(names))]
+            indices = generator.integers(0, len(clips[video_id]), 3).tolist()
+            started = time.process_time()
+            masks = way.read(Path(folder), video_id, indices)
+            times.append(time.process_time() - started)
+            if not np.array_equal(masks, clips[video_id][indices]):
+                raise SystemExit(f"{way.name}: {video_id} frames {indices} came back wrong")
+    return stored_bytes / frames, frames / write_sec, 1000 * float(np.median(times))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""A file written atomically has its old content or its new one, and nothing is left beside it."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import WorkspaceError
+from pipeline.files import sha256_of_file, write_atomically, writing
+
+
+def test_text_and_bytes_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for content in ("first, é", b"second"):
+        write_atomically(path, content)
+        expected = content.encode() if isinstance(content, str) else content
+        assert path.read_bytes() == expected
+        assert sha256_of_file(path) == hashlib.sha256(expected).hexdigest()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_raises_keeps_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_atomically(path, "old")
+    with pytest.raises(KeyError), writing(path) as part_path:
+        part_path.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+TOO_LARGE = """
+import resource, sys
+from pathlib import Path
+from pipeline.errors import WorkspaceError
+from pipeline.files import write_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomically(Path(sys.argv[1]), "x" * 5000)
+except WorkspaceError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_keeps_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_atomically(path, "old")
+    run = subprocess.run([sys.executable, "-c", TOO_LARGE, str(path)], capture_output=True, text=True, check=True)
+    assert f"{path}: the disk takes no more (File too large)" in run.stdout
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="No such file"):
+        write_atomically(tmp_path / "nowhere" / "a.txt", "x")
