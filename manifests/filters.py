@@ -20,12 +20,12 @@ def keep_classes(records: Sequence[VideoRecord], class_names: Sequence[str]) -> 
         if name not in label_of_class:
             nearest = difflib.get_close_matches(name, label_of_class, n=1)
             hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-            raise ManifestError(f"class {name!r}: no video has it; {hint}the data set has {len(label_of_class)} classes")
+            raise ManifestError(
+                f"class {name!r}: no video has it; {hint}the data set has {len(label_of_class)} classes"
+            )
     ordered = sorted(set(class_names), key=label_of_class.__getitem__)
     new_label = {name: label for label, name in enumerate(ordered)}
-    return [
-        replace(record, label=new_label[record.class_name]) for record in records if record.class_name in new_label
-    ]
+    return [replace(record, label=new_label[record.class_name]) for record in records if record.class_name in new_label]
 
 
 def limit_per_class(records: Sequence[VideoRecord], num_videos: int) -> list[VideoRecord]:

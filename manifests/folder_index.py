@@ -89,7 +89,9 @@ def walk_videos(videos_dir: Path) -> Iterator[str]:
 def require_folder(videos_dir: Path) -> None:
     """Raise ManifestError where the folder of videos is missing or not a folder."""
     if not videos_dir.exists():
-        raise ManifestError(f"videos folder {videos_dir} does not exist; give the folder of the videos with --videos DIR")
+        raise ManifestError(
+            f"videos folder {videos_dir} does not exist; give the folder of the videos with --videos DIR"
+        )
     if not videos_dir.is_dir():
         raise ManifestError(f"videos folder {videos_dir} is a file; give the folder of the videos with --videos DIR")
 

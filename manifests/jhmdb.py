@@ -41,7 +41,8 @@ def _shorten_ids(records: list[VideoRecord]) -> list[VideoRecord]:
     """Replace ``class/stem`` by ``stem`` where no other clip has that stem."""
     times_seen = Counter(record.path.stem for record in records)
     return [
-        replace(record, video_id=record.path.stem) if times_seen[record.path.stem] == 1 else record for record in records
+        replace(record, video_id=record.path.stem) if times_seen[record.path.stem] == 1 else record
+        for record in records
     ]
 
 

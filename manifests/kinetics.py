@@ -54,14 +54,17 @@ def read_kinetics(annotation_paths: Sequence[Path], videos_dir: Path) -> Manifes
     for row in rows:
         path = _find_clip(index, row)
         expected_path = path or index.root / row.split / f"{row.clip_id}.mp4"
+        reason = None
         if not row.label:
-            missing.append(MissingVideo(row.clip_id, expected_path, MissingReason.NO_LABEL))
+            reason = MissingReason.NO_LABEL
         elif row.clip_id in seen:
-            missing.append(MissingVideo(row.clip_id, expected_path, MissingReason.DUPLICATE))
+            reason = MissingReason.DUPLICATE
         elif path is None:
-            missing.append(MissingVideo(row.clip_id, expected_path, MissingReason.MISSING))
+            reason = MissingReason.MISSING
+        if reason is None:
+            candidates.append(VideoRecord(row.clip_id, expected_path, row.split, label_of_class[row.label], row.label))
         else:
-            candidates.append(VideoRecord(row.clip_id, path, row.split, label_of_class[row.label], row.label))
+            missing.append(MissingVideo(row.clip_id, expected_path, reason, row.split, row.label))
         if row.label:
             seen.add(row.clip_id)
     return make_draft(candidates, missing)
@@ -80,7 +83,9 @@ def _read_rows(path: Path) -> Iterator[_Row]:
             for row in reader:
                 yield _parse_row(path, reader.line_num, row)
     except FileNotFoundError:
-        raise ManifestError(f"annotation file {path} does not exist; give the official CSV with --annotations") from None
+        raise ManifestError(
+            f"annotation file {path} does not exist; give the official CSV with --annotations"
+        ) from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"annotation file {path}: not UTF-8 ({error.reason} at byte {error.start})") from None
     except csv.Error as error:

@@ -47,7 +47,9 @@ def read_lip(lip_dir: Path, split: str) -> MaskedImages:
     id_paths = [folder / f"{split}_id.txt" for folder in (lip_dir, images_dir.parent, masks_dir.parent)]
     id_path = next((path for path in id_paths if path.exists()), None)
     if id_path is None:
-        raise ManifestError(f"{lip_dir}: no {split}_id.txt there or in TrainVal_images; expected the official LIP layout")
+        raise ManifestError(
+            f"{lip_dir}: no {split}_id.txt there or in TrainVal_images; expected the official LIP layout"
+        )
     pairs, without_mask = [], []
     for _, image_id in read_lines(id_path):
         pair = MaskedImage(images_dir / f"{image_id}.jpg", masks_dir / f"{image_id}.png")

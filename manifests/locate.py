@@ -15,7 +15,7 @@ def locate_clips(records: Sequence[VideoRecord], index: FolderIndex) -> Manifest
     for record in records:
         found_path = index.find(record.path.stem, record.path.parts[:-1])
         if found_path is None:
-            missing.append(MissingVideo(record.video_id, index.root / record.path, MissingReason.MISSING))
+            missing.append(MissingVideo.of(replace(record, path=index.root / record.path), MissingReason.MISSING))
         else:
             candidates.append(replace(record, path=found_path))
     return make_draft(candidates, missing)

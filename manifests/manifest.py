@@ -43,7 +43,9 @@ def read_manifest(path: str | os.PathLike[str]) -> list[VideoRecord]:
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except csv.Error as error:
-        raise ManifestError(f"{path}: not a CSV file by RFC 4180: {error}; make it again with {_way_out(path)}") from None
+        raise ManifestError(
+            f"{path}: not a CSV file by RFC 4180: {error}; make it again with {_way_out(path)}"
+        ) from None
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -84,7 +86,9 @@ def _read_rows(path: Path, reader: Iterator[list[str]]) -> list[VideoRecord]:
         if len(row) != num_columns:
             if not row:
                 continue
-            raise ManifestError(f"{path}, line {line}: {num_columns} values expected, {len(row)} found; {_rebuild(path)}")
+            raise ManifestError(
+                f"{path}, line {line}: {num_columns} values expected, {len(row)} found; {_rebuild(path)}"
+            )
         values = pick(row)
         video_id, video_path, split, label, class_name = values[:5]
         if line_of_id.setdefault(video_id, line) != line:

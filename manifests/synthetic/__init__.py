@@ -5,7 +5,7 @@ It serves the demo and the tests, with exact part maps and scene ids; it says no
 
 from manifests.synthetic.render import SyntheticClip, SyntheticStill, render_clip, render_scene_still, render_still
 from manifests.synthetic.spec import MOTIONS, SCENES, PlannedClip, SyntheticSpec, plan_clips
-from manifests.synthetic.stills import write_lip_images, write_places_images
+from manifests.synthetic.stills import write_lip_images, write_places365_images
 from manifests.synthetic.videos import write_synthetic
 
 __all__ = [
@@ -20,6 +20,6 @@ __all__ = [
     "render_scene_still",
     "render_still",
     "write_lip_images",
-    "write_places_images",
+    "write_places365_images",
     "write_synthetic",
 ]

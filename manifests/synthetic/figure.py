@@ -74,9 +74,7 @@ class FigurePainter:
         figure, outfit, colours = self.figure, self.figure.outfit, self.figure.colours
         unit = figure.body_height
         # The lower of the two feet stands on the ground.
-        reach = max(
-            _THIGH * cos(thigh) + _SHIN * cos(shin) for thigh, shin in (pose.left_leg, pose.right_leg)
-        )
+        reach = max(_THIGH * cos(thigh) + _SHIN * cos(shin) for thigh, shin in (pose.left_leg, pose.right_leg))
         pelvis = (figure.foot[0] + pose.shift * unit, figure.foot[1] - (reach + 0.035 - pose.drop) * unit)
         neck = (pelvis[0] + _TRUNK * unit * sin(pose.lean), pelvis[1] - _TRUNK * unit * cos(pose.lean))
         head = (neck[0] + _NECK * unit * sin(pose.lean), neck[1] - (_NECK + 0.065) * unit)
@@ -104,7 +102,13 @@ class FigurePainter:
         if outfit.legwear in (9, 10):
             colour = colours.torso if outfit.legwear == 10 else colours.legwear
             self._sleeve(
-                hip, knee, ankle, outfit.leg_cover, width * 1.18, outfit.legwear, shade(colour, 1.0 if side > 0 else 0.88)
+                hip,
+                knee,
+                ankle,
+                outfit.leg_cover,
+                width * 1.18,
+                outfit.legwear,
+                shade(colour, 1.0 if side > 0 else 0.88),
             )
         toe = (ankle[0] + side * 0.035 * unit, ankle[1] + 0.012 * unit)
         heel = (ankle[0] - side * 0.012 * unit, ankle[1] + 0.008 * unit)
@@ -125,7 +129,9 @@ class FigurePainter:
             colour = colours.torso if outfit.legwear == 6 else colours.legwear
             hem = (pelvis[0], pelvis[1] + outfit.leg_cover * _THIGH * unit)
             self._polygon(_trapezoid(middle, hem, waist, hip * 1.45), outfit.legwear, colour)
-            self._polygon(_trapezoid(_between(middle, hem, 0.88), hem, hip * 1.38, hip * 1.45), outfit.legwear, shade(colour, 0.8))
+            self._polygon(
+                _trapezoid(_between(middle, hem, 0.88), hem, hip * 1.38, hip * 1.45), outfit.legwear, shade(colour, 0.8)
+            )
         elif outfit.legwear == 9:
             self._polygon(_trapezoid(middle, low, waist, hip), 9, colours.legwear)
         bottom = {5: _between(middle, low, 0.55), 7: (low[0], low[1] + 0.12 * unit)}.get(outfit.torso, low)
@@ -160,19 +166,26 @@ class FigurePainter:
                 self._ellipse(eye, 0.019 * unit, 0.014 * unit, 4, (22, 22, 30))
             else:
                 self._ellipse(eye, 0.006 * unit, 0.006 * unit, 13, (40, 30, 30))
-        self._polygon(_trapezoid((x, y + 0.036 * unit), (x, y + 0.043 * unit), 0.016 * unit, 0.012 * unit), 13, (160, 70, 70))
+        self._polygon(
+            _trapezoid((x, y + 0.036 * unit), (x, y + 0.043 * unit), 0.016 * unit, 0.012 * unit), 13, (160, 70, 70)
+        )
         if outfit.hat:
             crown = [
-                (x + 0.058 * unit * cos(pi * step / 8), y - 0.022 * unit - 0.07 * unit * sin(pi * step / 8)) for step in range(9)
+                (x + 0.058 * unit * cos(pi * step / 8), y - 0.022 * unit - 0.07 * unit * sin(pi * step / 8))
+                for step in range(9)
             ]
             self._polygon(crown, 1, colours.hat)
             self._polygon(
-                _trapezoid((x, y - 0.032 * unit), (x, y - 0.015 * unit), 0.075 * unit, 0.08 * unit), 1, shade(colours.hat, 0.75)
+                _trapezoid((x, y - 0.032 * unit), (x, y - 0.015 * unit), 0.075 * unit, 0.08 * unit),
+                1,
+                shade(colours.hat, 0.75),
             )
         if outfit.scarf:
             self._ellipse((neck[0], neck[1] - 0.006 * unit), 0.062 * unit, 0.028 * unit, 11, colours.scarf)
             self._polygon(
-                _trapezoid(neck, (neck[0] + 0.03 * unit, neck[1] + 0.15 * unit), 0.022 * unit, 0.026 * unit), 11, shade(colours.scarf, 0.85)
+                _trapezoid(neck, (neck[0] + 0.03 * unit, neck[1] + 0.15 * unit), 0.022 * unit, 0.026 * unit),
+                11,
+                shade(colours.scarf, 0.85),
             )
 
     def _draw_arm(self, side: int, angles: tuple[float, float], neck: Point) -> None:

@@ -70,9 +70,7 @@ def render_still(spec: SyntheticSpec, *, split: str, number: int) -> SyntheticSt
 
 def render_scene_still(spec: SyntheticSpec, *, scene: str, split: str, number: int) -> np.ndarray:
     """Draw one image of a scene for the scene teacher: uint8 RGB [H, W, 3]; most have a figure, as frames do."""
-    rng = np.random.default_rng(
-        [spec.seed, _SCENE_STREAM, ("train", "val").index(split), SCENES.index(scene), number]
-    )
+    rng = np.random.default_rng([spec.seed, _SCENE_STREAM, ("train", "val").index(split), SCENES.index(scene), number])
     motion = MOTIONS[rng.integers(len(MOTIONS))]
     has_figure = rng.random() < 0.7
     frames, _ = _render(spec, rng, motion, scene, number if has_figure else None, 1)

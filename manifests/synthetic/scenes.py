@@ -77,7 +77,10 @@ def _beach(brush: _Brush) -> float:
         x, y = brush.uniform(0.08, 0.92), brush.uniform(0.55, 0.68)
         brush.box(x - 0.006, y, x + 0.006, y + 0.25, (230, 230, 225))
         colour = brush.tint((205, 60, 55), 40)
-        brush.shape([(x - 0.14, y + 0.04), (x - 0.07, y - 0.03), (x, y - 0.055), (x + 0.07, y - 0.03), (x + 0.14, y + 0.04)], colour)
+        brush.shape(
+            [(x - 0.14, y + 0.04), (x - 0.07, y - 0.03), (x, y - 0.055), (x + 0.07, y - 0.03), (x + 0.14, y + 0.04)],
+            colour,
+        )
         brush.shape([(x - 0.05, y + 0.04), (x, y - 0.055), (x + 0.05, y + 0.04)], (245, 240, 230))
     return 9.0
 
@@ -125,7 +128,9 @@ def _forest_path(brush: _Brush) -> float:
         colour = brush.tint((78, 58, 40))
         foot = ground + brush.uniform(0, 0.12)
         brush.shape([(x - thick, foot), (x - thick * 0.6, 0), (x + thick * 0.6, 0), (x + thick, foot)], colour)
-        brush.shape([(x - thick, foot), (x - thick * 0.6, 0), (x - thick * 0.2, 0), (x - thick * 0.4, foot)], shade(colour, 0.7))
+        brush.shape(
+            [(x - thick, foot), (x - thick * 0.6, 0), (x - thick * 0.2, 0), (x - thick * 0.4, foot)], shade(colour, 0.7)
+        )
     end, path = brush.uniform(0.3, 0.7), brush.tint((150, 122, 86))
     brush.shape([(end - 0.04, ground), (end + 0.04, ground), (end + 0.42, 1), (end - 0.42, 1)], path)
     for _ in range(50):
@@ -155,7 +160,10 @@ def _street(brush: _Brush) -> float:
         brush.box(0.24 * step, 0.86, 0.24 * step + 0.13, 0.885, (226, 222, 200))
     if brush.uniform(0, 1) < 0.8:
         x, colour = brush.uniform(0.05, 0.7), brush.tint((150, 60, 60), 90)
-        brush.shape([(x + 0.06, kerb - 0.04), (x + 0.1, kerb - 0.1), (x + 0.22, kerb - 0.1), (x + 0.27, kerb - 0.04)], shade(colour, 0.7))
+        brush.shape(
+            [(x + 0.06, kerb - 0.04), (x + 0.1, kerb - 0.1), (x + 0.22, kerb - 0.1), (x + 0.27, kerb - 0.04)],
+            shade(colour, 0.7),
+        )
         brush.box(x, kerb - 0.045, x + 0.32, kerb + 0.04, colour)
         for wheel in (x + 0.07, x + 0.25):
             brush.oval(wheel, kerb + 0.04, 0.032, 0.042, (24, 24, 26))
@@ -169,13 +177,22 @@ def _snowfield(brush: _Brush) -> float:
         x, peak, wide = brush.uniform(0, 1), brush.uniform(0.1, 0.32), brush.uniform(0.2, 0.36)
         brush.shape([(x - wide, ground), (x, peak), (x + wide, ground)], brush.tint((132, 146, 168)))
         share = 0.4
-        brush.shape([(x - wide * share, peak + (ground - peak) * share), (x, peak), (x + wide * share, peak + (ground - peak) * share)], (240, 244, 248))
+        brush.shape(
+            [
+                (x - wide * share, peak + (ground - peak) * share),
+                (x, peak),
+                (x + wide * share, peak + (ground - peak) * share),
+            ],
+            (240, 244, 248),
+        )
     brush.fade(ground, 1, (222, 230, 240), (250, 250, 252))
     for _ in range(10):
         x, foot, tall = brush.uniform(0, 1), ground + brush.uniform(0, 0.1), brush.uniform(0.1, 0.2)
         for level in range(3):
             top, wide = foot - tall * (1 - level * 0.25), tall * (0.14 + 0.09 * level)
-            brush.shape([(x - wide, top + tall * 0.42), (x, top), (x + wide, top + tall * 0.42)], brush.tint((40, 66, 56), 12))
+            brush.shape(
+                [(x - wide, top + tall * 0.42), (x, top), (x + wide, top + tall * 0.42)], brush.tint((40, 66, 56), 12)
+            )
     return 5.0
 
 

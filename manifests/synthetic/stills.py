@@ -13,7 +13,7 @@ from manifests.synthetic.spec import SCENES, SyntheticSpec
 _JPEG_QUALITY = 92
 
 
-def write_lip_images(lip_dir: Path, spec: SyntheticSpec, *, num_train: int, num_val: int) -> None:
+def write_lip_images(lip_dir: Path, spec: SyntheticSpec, num_train: int, num_val: int) -> None:
     """Write images with part maps in the LIP layout, to be read by `manifests.lip.read_lip`.
 
     Six images or more a split show all 19 parts.
@@ -34,15 +34,15 @@ def write_lip_images(lip_dir: Path, spec: SyntheticSpec, *, num_train: int, num_
             part_path.write_text("".join(f"{image_id}\n" for image_id in image_ids), encoding="utf-8")
 
 
-def write_places_images(
-    places_dir: Path, spec: SyntheticSpec, *, num_train: int, num_val: int, scenes: Sequence[str] = SCENES
+def write_places365_images(
+    places_dir: Path, spec: SyntheticSpec, num_train: int, num_val: int, *, scenes: Sequence[str] = SCENES
 ) -> None:
     """Write scene images as ``{train,val}/<class>/*.jpg``, to be read by `manifests.places365.read_class_folders`.
 
     Args:
         places_dir: made when missing.
         spec: seed and image size.
-        num_train, num_val: images of each scene.
+        num_train, num_val: images of all scenes together, shared out evenly.
         scenes: names of `SCENES`; all by default, more than the actions use.
 
     Raises:
@@ -52,10 +52,12 @@ def write_places_images(
     for scene in scenes:
         if scene not in SCENES:
             raise ValueError(f"scene {scene!r}: expected one of {', '.join(SCENES)}")
-        for split, num_images in (("train", num_train), ("val", num_val)):
-            for number in range(num_images):
-                frame = render_scene_still(spec, scene=scene, split=split, number=number)
-                _save_jpeg(places_dir / split / scene / f"{scene}_{spec.seed}_{number:06d}.jpg", frame)
+    for split, num_images in (("train", num_train), ("val", num_val)):
+        for image_number in range(num_images):
+            number, scene_number = divmod(image_number, len(scenes))
+            scene = scenes[scene_number]
+            frame = render_scene_still(spec, scene=scene, split=split, number=number)
+            _save_jpeg(places_dir / split / scene / f"{scene}_{spec.seed}_{number:06d}.jpg", frame)
 
 
 def _save_jpeg(path: Path, frame_HWC: np.ndarray) -> None:
