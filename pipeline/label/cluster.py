@@ -6,6 +6,7 @@ replaces dead actors itself, so that it can count what happened.
 
 import logging
 import os
+import socket
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -142,6 +143,7 @@ class RayPool:
                 runtime_env=runtime_env,
             )
             return
+        _require_listener(self._settings.address)
         try:
             ray.init(
                 address=self._settings.address,
@@ -150,10 +152,7 @@ class RayPool:
                 runtime_env=runtime_env,
             )
         except ConnectionError as error:
-            raise KinetError(
-                f"no Ray cluster at {self._settings.address} ({' '.join(str(error).split())[:200]}); start one with "
-                "`ray start --head`, or leave --address away to label on this machine"
-            ) from error
+            raise _no_cluster(self._settings.address, str(error)) from error
 
     def _start_actor(self) -> Any:
         # Two threads: one labels, the other answers how far it is.
@@ -187,6 +186,24 @@ def _get(reference: Any) -> Any:
         if isinstance(error.cause, KinetError):
             raise error.cause from error
         raise
+
+
+def _require_listener(address: str) -> None:
+    """Raise KinetError where nothing listens at ``host:port``: Ray itself would go on asking for ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or str(error)) from error
+
+
+def _no_cluster(address: str, cause: str) -> KinetError:
+    return KinetError(
+        f"no Ray cluster at {address} ({' '.join(cause.split())[:200]}); start one with `ray start --head`, "
+        "or leave --address away to label on this machine"
+    )
 
 
 def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:
