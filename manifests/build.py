@@ -19,8 +19,10 @@ def draft_manifest(dataset: str, videos_dir: Path, annotation_paths: Sequence[Pa
     Args:
         dataset: kinetics400, ucf101, jhmdb or folder ("synthetic" is made by `manifests.synthetic.write_synthetic`).
         videos_dir: the folder of the videos.
-        annotation_paths: kinetics400: CSV files or a folder of them; ucf101, jhmdb: the folder of the lists; folder: mmaction2
-            lists, or none for a tree of class folders. Where none is given, they are looked for in and beside `videos_dir`.
+        annotation_paths: kinetics400: CSV files or a folder of them; ucf101, jhmdb: the folder of the lists; folder:
+        mmaction2
+            lists, or none for a tree of class folders. Where none is given, they are looked for in and beside
+            `videos_dir`.
 
     Raises:
         UnknownDatasetError: not a data set of videos.

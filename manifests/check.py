@@ -46,8 +46,8 @@ def probe_videos(
 ) -> Iterator[tuple[int, ProbedVideo]]:
     """Yield (position in `paths`, result) as they come.
 
-    A video that brings its process down is "crashed", one that takes longer than `timeout_sec` is "timeout"; each process holds
-    one video at a time, so that no other video is blamed.
+    A video that brings its process down is "crashed", one that takes longer than `timeout_sec` is "timeout"; each
+    process holds one video at a time, so that no other video is blamed.
 
     Args:
         paths: the videos.

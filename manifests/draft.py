@@ -61,6 +61,10 @@ class ManifestDraft:
     records: list[VideoRecord]
     missing: list[MissingVideo]
 
+    def count_splits(self) -> dict[str, int]:
+        """Count the records by split (of the first fold)."""
+        return dict(Counter(record.split for record in self.records))
+
     def count_missing(self) -> dict[str, int]:
         """Count the missing videos by reason, most frequent first."""
         return dict(Counter(video.reason.value for video in self.missing).most_common())
@@ -78,7 +82,7 @@ def make_draft(candidates: Sequence[VideoRecord], missing: Sequence[MissingVideo
 
 
 def write_missing(path: Path, missing: Sequence[MissingVideo]) -> None:
-    """Write the list of missing videos as CSV ``video_id,path,split,class_name,reason``; names that are not UTF-8 appear escaped."""
+    """Write the list as CSV ``video_id,path,split,class_name,reason``; names that are not UTF-8 appear escaped."""
     with (
         publish(path) as part_path,
         part_path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as part_file,

@@ -5,7 +5,8 @@ KinetError                   one line on stderr, exit code 1
 │   └── UnknownDatasetError  a data set nobody has heard of; the message gives the nearest name
 └── ...                      the branches of the upper floors stand in ``pipeline.errors``
 
-``ValueError`` stays for a caller's mistake. A message names the thing, what was expected, what was found, and the way out.
+``ValueError`` stays for a caller's mistake. A message names the thing, what was expected, what was found, and the way
+out.
 """
 
 

@@ -25,10 +25,10 @@ SPLIT_NAMES = {
 def read_folder(videos_dir: Path) -> ManifestDraft:
     """List a tree of videos; class ids are the sorted class folders.
 
-    Where every folder at the top is named as a split (train, val, validation, test, ...) the classes are expected one level
-    below; else all videos are in the split "train". Deeper folders belong to their class. The video_id is the path below
-    `videos_dir` without suffix, with it where two files differ in nothing else. Videos that lie in no class folder are
-    counted as "no_label".
+    Where every folder at the top is named as a split (train, val, validation, test, ...) the classes are expected one
+    level below; else all videos are in the split "train". Deeper folders belong to their class. The video_id is the
+    path below `videos_dir` without suffix, with it where two files differ in nothing else. Videos that lie in no
+    class folder are counted as "no_label".
 
     Raises:
         ManifestError: the folder is missing, or no video lies in a class folder.
@@ -67,8 +67,8 @@ def read_video_lists(list_paths: Sequence[Path], videos_dir: Path) -> ManifestDr
     """Read mmaction2 lists, one ``path label`` a line, paths relative to `videos_dir` or absolute.
 
     The split is the first of train, val, test in the list's file name, else "train". A label's class name is the folder
-    its videos lie in when labels and folders go together one to one, else the label itself. A video_id is the listed path
-    without suffix (with it where two differ in nothing else); a repeated line is counted as "duplicate".
+    its videos lie in when labels and folders go together one to one, else the label itself. A video_id is the listed
+    path without suffix (with it where two differ in nothing else); a repeated line is counted as "duplicate".
 
     Raises:
         ManifestError: a list or the folder is missing, a line is malformed, or no line is there.

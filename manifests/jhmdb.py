@@ -53,7 +53,7 @@ def _read_list(path: Path, split: str, class_names: list[str]) -> list[VideoReco
         class_name = relative.rpartition("/")[0]
         if not label.isdecimal() or int(label) >= len(class_names) or class_names[int(label)] != class_name:
             raise ManifestError(
-                f"{path}, line {line}: `class/clip.mp4 class_id` with a class of classes.txt and its position expected, "
+                f"{path}, line {line}: `class/clip.mp4 class_id` with a class of classes.txt and its place expected, "
                 f"found {text!r}"
             )
         clip = Path(relative)

@@ -1,8 +1,8 @@
 """Kinetics-400: the official CSV files and a folder of cut clips.
 
-Rows: ``label,youtube_id,time_start,time_end,split[,is_cc]``. Files: ``{id}_{start:06d}_{end:06d}.<mp4|mkv|webm|avi>``, flat, in a
-folder per split, in a folder per class (spaces kept or as ``_``), or both. Class ids are the sorted class names. Real copies
-miss some 2.5 % of the clips.
+Rows: ``label,youtube_id,time_start,time_end,split[,is_cc]``. Files:
+``{id}_{start:06d}_{end:06d}.<mp4|mkv|webm|avi>``, flat, in a folder per split, in a folder per class (spaces kept or
+as ``_``), or both. Class ids are the sorted class names. Real copies miss some 2.5 % of the clips.
 """
 
 import csv

@@ -36,8 +36,8 @@ def read_lip(lip_dir: Path, split: str) -> MaskedImages:
     """List one split ("train" or "val") of the official layout.
 
     ``TrainVal_images/{split}_images/{id}.jpg``, ``TrainVal_parsing_annotations/{split}_segmentations/{id}.png`` and
-    ``{split}_id.txt`` at the top or beside the image folder; the archives' habit of nesting a folder in one of its own name
-    is accepted.
+    ``{split}_id.txt`` at the top or beside the image folder; the archives' habit of nesting a folder in one of its
+    own name is accepted.
 
     Raises:
         ManifestError: a folder or the id list is missing, or no id has both files.

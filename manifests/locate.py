@@ -9,7 +9,7 @@ from manifests.record import VideoRecord
 
 
 def locate_clips(records: Sequence[VideoRecord], index: FolderIndex) -> ManifestDraft:
-    """Replace each record's listed path (``class/clip.suffix``) by the file of the same stem, whatever its container."""
+    """Replace each listed path (``class/clip.suffix``) by the file of the same stem, whatever its container."""
     candidates: list[VideoRecord] = []
     missing: list[MissingVideo] = []
     for record in records:

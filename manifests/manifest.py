@@ -4,8 +4,8 @@ Format: UTF-8, RFC 4180 (comma, double quotes, CRLF accepted), one header line::
 
     video_id,path,split,label,class_name[,num_frames,fps,height,width][,split_2,split_3,...]
 
-The probed columns stand there when any video was probed, empty in the rows of the others. The fold columns stand there for
-data sets with several official folds.
+The probed columns stand there when any video was probed, empty in the rows of the others. The fold columns stand
+there for data sets with several official folds.
 """
 
 import csv
@@ -137,7 +137,7 @@ def _require_columns(path: Path, header: list[str]) -> tuple[tuple[str, ...], in
     num_folds = 1
     while f"split_{num_folds + 1}" in header:
         num_folds += 1
-    columns = REQUIRED_COLUMNS
+    columns: tuple[str, ...] = REQUIRED_COLUMNS
     if any(column in header for column in PROBED_COLUMNS):
         columns += PROBED_COLUMNS
     columns += _fold_columns(num_folds)

@@ -1,6 +1,7 @@
 """Places365: the 365 class names, and lists of labelled scene images.
 
-Layouts: ``<split>/<class>/*.jpg`` (also ``<split>/a/abbey/*.jpg`` and nested names such as ``g/garage/indoor``), or the file list
+Layouts: ``<split>/<class>/*.jpg`` (also ``<split>/a/abbey/*.jpg`` and nested names such as ``g/garage/indoor``), or
+the file list
 ``path label`` with ``categories.txt`` (``/a/abbey 0``).
 """
 
@@ -23,7 +24,7 @@ def places365_classes() -> tuple[str, ...]:
 
 
 def scene_name(text: str) -> str:
-    """Reduce a written class (``/g/garage/indoor``, ``g/garage/indoor``, ``garage-indoor``, ``garage indoor``) to its plain name."""
+    """Reduce a class as written (``/g/garage/indoor``, ``g/garage/indoor``, ``garage-indoor``) to its plain name."""
     parts = text.strip().strip("/").replace(" ", "_").split("/")
     if len(parts) > 1 and len(parts[0]) == 1:
         parts = parts[1:]

@@ -6,8 +6,8 @@ from pathlib import Path
 from manifests.draft import ManifestDraft
 from manifests.errors import ManifestError
 from manifests.folder_index import index_folder
-from manifests.locate import locate_clips
 from manifests.folds import join_folds
+from manifests.locate import locate_clips
 from manifests.record import VideoRecord
 from manifests.textlines import read_lines
 

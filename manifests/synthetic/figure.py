@@ -1,7 +1,7 @@
 """A figure drawn from parts into a canvas of paints.
 
-A canvas holds one small integer a pixel, its paint; a paint is a LIP part and a colour. Frame and part map are both looked up from
-the same canvas, so that they agree in every pixel.
+A canvas holds one small integer a pixel, its paint; a paint is a LIP part and a colour. Frame and part map are both
+looked up from the same canvas, so that they agree in every pixel.
 """
 
 from dataclasses import dataclass

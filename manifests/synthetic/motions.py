@@ -1,7 +1,7 @@
 """How the synthetic figures move: joint angles as functions of time.
 
-Angles are in radians, 0 hanging down, positive outward (away from the body) in the image plane for arms and legs of wave and
-jumping_jack. "left" is the person's own left, on the right of the image.
+Angles are in radians, 0 hanging down, positive outward (away from the body) in the image plane for arms and legs of
+wave and jumping_jack. "left" is the person's own left, on the right of the image.
 """
 
 from collections.abc import Callable

@@ -105,7 +105,7 @@ def _render(
     for number in range(num_frames):
         time_sec = number / spec.fps
         shift = margin + margin * np.sin(drift[:2] * 2 + 1.5 * time_sec * drift[2:])
-        top, left = (int(round(value)) for value in shift)
+        top, left = (round(value) for value in shift)
         frame = scene_HWC[top : top + height, left : left + width]
         if outfit_number is not None:
             canvas = painter.paint(pose_at(motion, style, time_sec), canvas_height=height, canvas_width=width)

@@ -1,7 +1,7 @@
 """Textured scenes behind the synthetic figures, each named as in Places365.
 
-A scene is drawn once a clip: large shapes with Pillow, then grain at several scales. Layout and colours are random, what is typical
-of the scene stays.
+A scene is drawn once a clip: large shapes with Pillow, then grain at several scales. Layout and colours are random,
+what is typical of the scene stays.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-# Motions and scenes in the order in which a data set takes them. A class is a motion in a scene, so neither alone tells it.
+# Motions and scenes in the order in which a data set takes them. A class is a motion in a scene, so neither alone
+# tells it.
 MOTIONS = ("wave", "walk", "jumping_jack", "squat")
 # Names of Places365.
 SCENES = ("beach", "office", "forest_path", "street", "snowfield", "living_room")

@@ -22,7 +22,8 @@ def write_synthetic(
 ) -> ManifestDraft:
     """Write the data set's videos as ``<split>/<video_id>.mp4`` and list them, probed.
 
-    A file that is there, complete and of the same spec is kept, so that a second call is quick and a broken one goes on.
+    A file that is there, complete and of the same spec is kept, so that a second call is quick and a broken one goes
+    on.
 
     Args:
         videos_dir: made when missing.

@@ -1,0 +1,199 @@
+"""``kinet-pipeline manifest``: list the videos of a data set, and check them."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.options import debug_option, json_option, workspace_option
+from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from manifests.check import ProbedVideo
+    from manifests.draft import ManifestDraft
+    from manifests.synthetic import SyntheticSpec
+
+PROBE_TIMEOUT_SEC = 600.0
+
+
+@click.group()
+def manifest() -> None:
+    """List the videos of a data set and check them."""
+
+
+def _require_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Take names that can stand as a file name and don't look like one of the lists beside a manifest."""
+    if value is not None and (not re.fullmatch(r"\w[\w.-]*", value) or value.endswith((".missing", ".faults"))):
+        raise click.BadParameter(f"{value!r}: expected letters, digits, '_', '-' and '.'", ctx=ctx, param=param)
+    return value
+
+
+@manifest.command()
+@click.argument("dataset")
+@click.option("--videos", "videos_dir", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the videos.")
+@click.option(
+    "--annotations",
+    "annotation_paths",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Official CSV or list, or the folder of them; may be given again.  [default: looked for beside the videos]",
+)
+@click.option("--name", metavar="NAME", callback=_require_name, help="Name of the manifest.  [default: DATASET]")
+@click.option("--classes", metavar="A,B,...", help="Keep these classes only; labels become 0..k-1.")
+@click.option("--limit-per-class", metavar="N", type=click.IntRange(1), help="Keep N videos of each class and split.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="synthetic: seed of the drawing.")
+@click.option("--videos-per-class", type=click.IntRange(1), default=8, show_default=True, help="synthetic: in train.")
+@click.option(
+    "--test-videos-per-class", type=click.IntRange(0), default=4, show_default=True, help="synthetic: in test."
+)
+@json_option
+@workspace_option
+@debug_option
+def build(
+    dataset: str,
+    videos_dir: Path | None,
+    annotation_paths: tuple[Path, ...],
+    name: str | None,
+    classes: str | None,
+    limit_per_class: int | None,
+    seed: int,
+    videos_per_class: int,
+    test_videos_per_class: int,
+    as_json: bool,
+    workspace: Workspace,
+) -> None:
+    """Write the manifest of DATASET: kinetics400, ucf101, jhmdb, folder or synthetic.
+
+    Says how many videos are missing and why; they are listed in <workspace>/manifests/NAME.missing.csv.
+    """
+    from manifests.build import draft_manifest, select
+    from manifests.catalogue import require_video_dataset
+
+    if require_video_dataset(dataset) == "synthetic":
+        from manifests.synthetic import SyntheticSpec
+
+        spec = SyntheticSpec(seed=seed, videos_per_class=videos_per_class, test_videos_per_class=test_videos_per_class)
+        draft = _write_synthetic(videos_dir or workspace.videos_dir(dataset), spec)
+    elif videos_dir is None:
+        raise click.UsageError(f"manifest build {dataset} needs --videos DIR")
+    else:
+        draft = draft_manifest(dataset, videos_dir, annotation_paths)
+    chosen = [part.strip() for part in classes.split(",") if part.strip()] if classes else None
+    result = _save(select(draft, classes=chosen, per_class=limit_per_class), workspace, name or dataset)
+    click.echo(json.dumps(result) if as_json else _describe_build(result))
+
+
+@manifest.command()
+@click.argument("dataset", callback=_require_name)
+@click.option("--workers", metavar="N", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--resume", is_flag=True, help="Leave out the videos that an earlier check found sound.")
+@json_option
+@workspace_option
+@debug_option
+def check(dataset: str, workers: int | None, resume: bool, as_json: bool, workspace: Workspace) -> None:
+    """Decode every video of DATASET once; record frames, frame rate and size in its manifest.
+
+    Faulty videos are listed in <workspace>/manifests/DATASET.faults.csv. What was found stays when the check is
+    interrupted.
+    """
+    from manifests.survey import survey
+    from pipeline.datasets import load_dataset
+    from pipeline.signals import interruptible
+
+    records = load_dataset(workspace, dataset)
+    num_workers = workers or len(os.sched_getaffinity(0))
+    with (
+        interruptible(f"run kinet-pipeline manifest check {dataset} --resume to go on"),
+        click.progressbar(length=len(records), label="check", file=click.get_text_stream("stderr")) as progress,
+    ):
+        result = survey(
+            workspace.manifest_path(dataset),
+            records,
+            _probe,
+            num_workers=num_workers,
+            timeout_sec=PROBE_TIMEOUT_SEC,
+            resume=resume,
+            on_progress=lambda done: progress.update(done - progress.pos),
+        )
+    click.echo(json.dumps(result.as_json()) if as_json else result.as_text())
+
+
+def _probe(path: Path) -> "ProbedVideo":
+    """Probe one video in a worker process; a fault becomes its typed reason."""
+    from manifests.check import ProbedVideo
+    from pipeline.errors import VideoError
+    from pipeline.video.probe import probe_video
+
+    try:
+        probe = probe_video(path)
+    except VideoError as error:
+        return ProbedVideo(reason=error.reason.value, message=error.message)
+    return ProbedVideo(
+        num_frames=probe.num_frames,
+        fps=probe.fps,
+        height=probe.height,
+        width=probe.width,
+        reason=probe.reason.value if probe.reason else None,
+        message=probe.message or "",
+    )
+
+
+def _write_synthetic(videos_dir: Path, spec: "SyntheticSpec") -> "ManifestDraft":
+    """Draw the synthetic videos that are not there yet, with a progress bar on stderr."""
+    from manifests.synthetic import plan_clips, write_synthetic
+    from pipeline.signals import interruptible
+
+    with (
+        interruptible("run the same command again to go on"),
+        click.progressbar(
+            length=len(plan_clips(spec)), label="synthetic videos", file=click.get_text_stream("stderr")
+        ) as progress,
+    ):
+        return write_synthetic(videos_dir, spec, on_progress=lambda done, _: progress.update(done - progress.pos))
+
+
+def _save(draft: "ManifestDraft", workspace: Workspace, name: str) -> dict[str, Any]:
+    """Write the manifest and the list of missing videos; a manifest without any video is an error and is not written."""
+    from manifests import write_manifest
+    from manifests.draft import write_missing
+    from pipeline.errors import ManifestError
+
+    manifest_path = workspace.manifest_path(name)
+    missing_path = manifest_path.with_name(f"{name}.missing.csv")
+    if draft.missing:
+        write_missing(missing_path, draft.missing)
+    else:
+        missing_path.unlink(missing_ok=True)
+    if not draft.records:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in draft.count_missing().items())
+        expected = f", e.g. {draft.missing[0].expected_path}" if draft.missing else ""
+        raise ManifestError(
+            f"data set {name}: no usable video ({reasons or 'none listed'}{expected}); check --videos and --annotations"
+        )
+    write_manifest(manifest_path, draft.records)
+    return {
+        "dataset": name,
+        "videos": len(draft.records),
+        "classes": len({record.label for record in draft.records}),
+        "splits": draft.count_splits(),
+        "missing": len(draft.missing),
+        "reasons": draft.count_missing(),
+        "manifest": str(manifest_path),
+        "missing_list": str(missing_path) if draft.missing else None,
+    }
+
+
+def _describe_build(result: dict[str, Any]) -> str:
+    splits = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
+    lines = [
+        f"{result['dataset']}: {result['videos']} videos ({splits}), {result['classes']} classes; {result['manifest']}"
+    ]
+    if result["missing"]:
+        share = 100 * result["missing"] / (result["missing"] + result["videos"])
+        reasons = ", ".join(f"{number} {reason}" for reason, number in result["reasons"].items())
+        lines.append(f"{result['missing']} not usable ({share:.1f} %): {reasons}; listed in {result['missing_list']}")
+    return "\n".join(lines)
