@@ -114,7 +114,8 @@ def _teacher_steps(workspace: Workspace, settings: DemoSettings) -> dict[str, li
     lip_dir, places_dir = workspace.videos_dir("synthetic-lip"), workspace.videos_dir("synthetic-places365")
     write_lip_images(lip_dir, spec, settings.num_teacher_images, settings.num_teacher_val_images)
     write_places365_images(places_dir, spec, settings.num_teacher_images, settings.num_teacher_val_images)
-    common = ["--input-size", settings.teacher_input, "--max-minutes", str(settings.teacher_minutes)]
+    common = ["--input-size", settings.teacher_input, "--batch-size", "8", "--lr", "0.02"]
+    common += ["--max-minutes", str(settings.teacher_minutes), "--seed", str(settings.seed)]
     human = ["teacher", "train", "human", "--data", str(lip_dir), "--architecture", "pspnet_densenet121", *common]
     scene = ["teacher", "train", "scene", "--data", str(places_dir), "--architecture", "resnet152", *common]
     return {"human": human, "scene": scene}
