@@ -3,6 +3,10 @@
 import json
 import os
 import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from manifests.synthetic import SyntheticSpec
 
 PROBE_TIMEOUT_SEC = 600.0
+LINE_EVERY_SEC = 10.0
 
 
 @click.group()
@@ -108,7 +113,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
     num_workers = workers or len(os.sched_getaffinity(0))
     with (
         interruptible(f"run kinet-pipeline manifest check {dataset} --resume to go on"),
-        click.progressbar(length=len(records), label="check", file=click.get_text_stream("stderr")) as progress,
+        _progress("check", len(records)) as show_done,
     ):
         result = survey(
             workspace.manifest_path(dataset),
@@ -117,9 +122,27 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
             num_workers=num_workers,
             timeout_sec=PROBE_TIMEOUT_SEC,
             resume=resume,
-            on_progress=lambda done: progress.update(done - progress.pos),
+            on_progress=show_done,
         )
     click.echo(json.dumps(result.as_json()) if as_json else result.as_text())
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that shows how much is done: a live bar on a terminal, else a line now and then; all on stderr."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=total, label=title, file=sys.stderr) as bar:
+            yield lambda done: bar.update(done - bar.pos)
+        return
+    next_line_sec = time.monotonic() + LINE_EVERY_SEC
+
+    def show_line(done: int) -> None:
+        nonlocal next_line_sec
+        if time.monotonic() >= next_line_sec:
+            next_line_sec = time.monotonic() + LINE_EVERY_SEC
+            click.echo(f"{title}: {done} of {total}", err=True)
+
+    yield show_line
 
 
 def _probe(path: Path) -> "ProbedVideo":
@@ -149,15 +172,13 @@ def _write_synthetic(videos_dir: Path, spec: "SyntheticSpec") -> "ManifestDraft"
 
     with (
         interruptible("run the same command again to go on"),
-        click.progressbar(
-            length=len(plan_clips(spec)), label="synthetic videos", file=click.get_text_stream("stderr")
-        ) as progress,
+        _progress("synthetic videos", len(plan_clips(spec))) as show_done,
     ):
-        return write_synthetic(videos_dir, spec, on_progress=lambda done, _: progress.update(done - progress.pos))
+        return write_synthetic(videos_dir, spec, on_progress=lambda done, _: show_done(done))
 
 
 def _save(draft: "ManifestDraft", workspace: Workspace, name: str) -> dict[str, Any]:
-    """Write the manifest and the list of missing videos; a manifest without any video is an error and is not written."""
+    """Write the manifest and the list of missing videos; no usable video is an error, and no manifest is written."""
     from manifests import write_manifest
     from manifests.draft import write_missing
     from pipeline.errors import ManifestError
