@@ -109,10 +109,8 @@ def _read_rows(path: Path, reader: Iterator[list[str]]) -> list[VideoRecord]:
             _parse_column(path, "label", columns["label"], _parse_index),
             columns["class_name"],
             *(
-                _parse_column(path, name, columns[name], parse) if name in columns else unknown
-                for name, parse in zip(
-                    PROBED_COLUMNS, (_parse_count, _parse_rate, _parse_count, _parse_count), strict=True
-                )
+                _parse_column(path, name, columns[name], parse) if name in columns else itertools.repeat(None)
+                for name, parse in _PARSERS_OF_PROBED
             ),
             zip(*fold_columns, strict=True) if fold_columns else itertools.repeat(()),
         )

@@ -129,7 +129,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
 
 @contextmanager
 def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how much is done: a live bar on a terminal, else a line now and then; all on stderr."""
+    """Give a function that shows how much is done, on stderr: a live bar on a terminal, else a line now and then."""
     if sys.stderr.isatty():
         with click.progressbar(length=total, label=title, file=sys.stderr) as bar:
             yield lambda done: bar.update(done - bar.pos)
