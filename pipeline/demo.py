@@ -30,18 +30,21 @@ class DemoSettings:
         videos_per_class, test_videos_per_class: synthetic clips.
         num_teacher_images, num_teacher_val_images: pictures that each teacher learns from and is scored on.
         teacher_input: height x width of the teachers' input.
-        teacher_minutes: bound on the training of each teacher.
+        human_teacher_minutes, scene_teacher_minutes: bounds on the teachers' training.
+        student_input: side of the students' input.
         student_epochs: of each student.
         seed: of everything.
     """
 
-    videos_per_class: int = 8
-    test_videos_per_class: int = 4
+    videos_per_class: int = 6
+    test_videos_per_class: int = 3
     num_teacher_images: int = 240
     num_teacher_val_images: int = 48
     teacher_input: str = "64x88"
-    teacher_minutes: float = 1.0
-    student_epochs: int = 12
+    human_teacher_minutes: float = 1.2
+    scene_teacher_minutes: float = 0.8
+    student_input: int = 64
+    student_epochs: int = 25
     seed: int = 0
 
 
@@ -98,7 +101,7 @@ def run_demo(
     for model in STUDENTS:
         train = ["train-student", "--dataset", DATASET, "--recipe", "small", "--model", model, "--backbone", "resnet18"]
         train += ["--run", f"demo-{model}", "--set", f"epochs={settings.student_epochs}"]
-        train += ["--set", "input_size=96", "--set", f"seed={settings.seed}"]
+        train += ["--set", f"input_size={settings.student_input}", "--set", f"seed={settings.seed}"]
         if workspace.run_dir(f"demo-{model}").exists():
             train.append("--resume")
         step(f"train {model}", train)
@@ -115,9 +118,11 @@ def _teacher_steps(workspace: Workspace, settings: DemoSettings) -> dict[str, li
     write_lip_images(lip_dir, spec, settings.num_teacher_images, settings.num_teacher_val_images)
     write_places365_images(places_dir, spec, settings.num_teacher_images, settings.num_teacher_val_images)
     common = ["--input-size", settings.teacher_input, "--batch-size", "8", "--lr", "0.02"]
-    common += ["--max-minutes", str(settings.teacher_minutes), "--seed", str(settings.seed)]
-    human = ["teacher", "train", "human", "--data", str(lip_dir), "--architecture", "pspnet_densenet121", *common]
-    scene = ["teacher", "train", "scene", "--data", str(places_dir), "--architecture", "resnet152", *common]
+    common += ["--seed", str(settings.seed), "--max-minutes"]
+    human = ["teacher", "train", "human", "--data", str(lip_dir), "--architecture", "pspnet_densenet121"]
+    human += ["--classes", "2", *common, str(settings.human_teacher_minutes)]
+    scene = ["teacher", "train", "scene", "--data", str(places_dir), "--architecture", "resnet152"]
+    scene += [*common, str(settings.scene_teacher_minutes)]
     return {"human": human, "scene": scene}
 
 

@@ -30,7 +30,12 @@ def _as_table(report: "DemoReport", workspace: Workspace) -> str:
     """Return the short table that the demo ends with."""
     rows = []
     for kind, scores in report.teachers.items():
-        rows.append((f"{kind} teacher", ", ".join(f"{name} {value:.3g}" for name, value in scores.items())))
+        rows.append(
+            (
+                f"{kind} teacher",
+                ", ".join(f"{name} {scores[name]:.2f}" for name in ("mask_iou", "top1", "top5") if name in scores),
+            )
+        )
     label = report.label
     rows.append(
         ("labelled", f"{label['frames']:,} frames of {label['ok']} videos, {label['frames_per_sec']:.1f} frames/s")
