@@ -110,7 +110,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
     from pipeline.signals import interruptible
 
     records = load_dataset(workspace, dataset)
-    num_workers = workers or len(os.sched_getaffinity(0))
+    num_workers = workers or os.cpu_count() or 1
     with (
         interruptible(f"run kinet-pipeline manifest check {dataset} --resume to go on"),
         _progress("check", len(records)) as show_done,
