@@ -18,11 +18,20 @@ _MAX_FOLDS = 3
 def read_ucf101(annotations_dir: Path, videos_dir: Path) -> ManifestDraft:
     """Match the official lists with the clips of a folder (``<Class>/v_x.avi`` or flat; other containers do too).
 
+    Raises:
+        ManifestError: a list or the folder is missing or malformed.
+    """
+    return locate_clips(list_ucf101(annotations_dir), index_folder(videos_dir))
+
+
+def list_ucf101(annotations_dir: Path) -> list[VideoRecord]:
+    """Read the official lists; paths are as listed, ``Class/v_x.avi``.
+
     The video_id is the clip's stem. Labels are 0-based, in the order of ``classInd.txt``. Folds 2 and 3 stand in
     `VideoRecord.fold_splits`; a copy of the annotations that has only the first fold gives none.
 
     Raises:
-        ManifestError: a list or the folder is missing or malformed.
+        ManifestError: a list is missing or malformed.
     """
     class_names = _read_classes(annotations_dir / "classInd.txt")
     num_folds = 1
@@ -33,7 +42,7 @@ def read_ucf101(annotations_dir: Path, videos_dir: Path) -> ManifestDraft:
         + _read_list(annotations_dir / f"testlist0{fold}.txt", "test", class_names)
         for fold in range(1, num_folds + 1)
     ]
-    return locate_clips(join_folds(folds), index_folder(videos_dir))
+    return join_folds(folds)
 
 
 def _read_classes(path: Path) -> list[str]:

@@ -134,7 +134,8 @@ def test_ucf101_official_lists_have_their_published_sizes(tmp_path: Path) -> Non
     draft = draft_manifest("ucf101", tmp_path, [lists_dir])
     sizes = [Counter(record.split_in_fold(fold) for record in draft.records) for fold in (1, 2, 3)]
     assert [(size["train"], size["test"]) for size in sizes] == [(9537, 3783), (9586, 3734), (9624, 3696)]
-    assert len({record.label for record in draft.records}) == 101
+    assert len({record.label for record in records}) == 101
+    assert len({record.video_id for record in records}) == 13320
 
 
 @pytest.mark.realdata

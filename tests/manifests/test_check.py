@@ -1,0 +1,87 @@
+"""Checking videos in processes: each outcome goes to its own video, and nothing found is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from manifests import VideoRecord, read_manifest, write_manifest
+from manifests.check import probe_videos
+from manifests.errors import ManifestError
+from manifests.survey import survey
+from tests.manifests.probes import probe_by_name
+
+
+def make_records(folder: Path, names: list[str]) -> list[VideoRecord]:
+    records = []
+    for number, name in enumerate(names):
+        path = folder / f"{name}.mp4"
+        path.write_bytes(b"x" * (number + 1))
+        records.append(VideoRecord(name, path, "train", 0, "c"))
+    return records
+
+
+def test_crashes_and_hangs_are_blamed_on_the_right_video(tmp_path: Path) -> None:
+    names = ["a", "die1", "b", "hang", "die2", "c", "bad", "d"]
+    records = make_records(tmp_path, names)
+    found = dict(probe_videos([record.path for record in records], probe_by_name, num_workers=2, timeout_sec=5))
+    assert sorted(found) == list(range(len(names)))
+    reasons = {names[position]: probed.reason for position, probed in found.items()}
+    sound = dict.fromkeys(("a", "b", "c", "d"))
+    assert reasons == {**sound, "die1": "crashed", "die2": "crashed", "hang": "timeout", "bad": "unreadable"}
+    assert {names[position]: probed.num_frames for position, probed in found.items() if not probed.reason} == {
+        name: names.index(name) + 1 for name in sound
+    }
+
+
+def test_no_videos_and_no_workers() -> None:
+    assert list(probe_videos([], probe_by_name, num_workers=2, timeout_sec=5)) == []
+    with pytest.raises(ValueError, match="num_workers 0"):
+        next(probe_videos([Path("a")], probe_by_name, num_workers=0, timeout_sec=5))
+
+
+def test_a_survey_records_sound_videos_and_lists_the_others(tmp_path: Path) -> None:
+    records = make_records(tmp_path, ["a", "bad", "cut", "d"])
+    path = tmp_path / "set.csv"
+    write_manifest(path, records)
+    done: list[int] = []
+    result = survey(path, records, probe_by_name, num_workers=2, timeout_sec=30, on_progress=done.append)
+    assert done == [1, 2, 3, 4]
+    assert (result.videos, result.checked, result.sound, result.frames) == (4, 4, 2, 1 + 3 + 4)
+    assert result.reasons == {"unreadable": 1, "truncated": 1}
+    assert [record.num_frames for record in read_manifest(path)] == [1, None, 3, 4]
+    listed = (tmp_path / "set.faults.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in listed] == ["video_id", "bad", "cut"]
+    # Once they are mended, a resumed check opens the faulty ones only, and the list goes.
+    mended = [VideoRecord(r.video_id, tmp_path / "a.mp4", *_rest(r)) for r in read_manifest(path)]
+    result = survey(path, mended, probe_by_name, num_workers=1, timeout_sec=30, resume=True)
+    assert (result.checked, result.sound, result.faults_path) == (2, 4, None)
+    assert not (tmp_path / "set.faults.csv").exists()
+
+
+def test_what_was_found_stays_when_a_survey_is_broken_off(tmp_path: Path) -> None:
+    records = make_records(tmp_path, ["bad", "a", "b", "c", "d"])
+    path = tmp_path / "set.csv"
+    write_manifest(path, records)
+
+    def stop_after_three(done: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        survey(path, records, probe_by_name, num_workers=1, timeout_sec=30, on_progress=stop_after_three)
+    kept = read_manifest(path)
+    assert [record.num_frames for record in kept] == [None, 2, 3, None, None]
+    result = survey(path, kept, probe_by_name, num_workers=1, timeout_sec=30, resume=True)
+    assert (result.checked, result.sound, result.reasons) == (3, 4, {"unreadable": 1})
+
+
+def test_not_one_sound_video_is_an_error(tmp_path: Path) -> None:
+    records = make_records(tmp_path, ["bad", "bad2"])
+    with pytest.raises(ManifestError, match="2 unreadable"):
+        survey(tmp_path / "set.csv", records, probe_by_name, num_workers=1, timeout_sec=30)
+    with pytest.raises(ManifestError, match="no video"):
+        survey(tmp_path / "set.csv", [], probe_by_name, num_workers=1, timeout_sec=30)
+
+
+def _rest(record: VideoRecord) -> tuple[str, int, str, int | None]:
+    return record.split, record.label, record.class_name, record.num_frames
