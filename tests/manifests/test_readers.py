@@ -11,6 +11,7 @@ from manifests.catalogue import VIDEO_DATASETS, require_video_dataset
 from manifests.draft import ManifestDraft, write_missing
 from manifests.errors import ManifestError, UnknownDatasetError
 from manifests.kinetics import read_kinetics
+from manifests.ucf101 import list_ucf101
 from tests.manifests.realdata import real_data_dir
 
 KINETICS_HEADER = "label,youtube_id,time_start,time_end,split,is_cc"
