@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -52,7 +53,7 @@ class ShardSummary:
 
 
 class ShardWriter:
-    """Write `path` by way of ``<path>.part``; the same calls give the same bytes.
+    """Write `path` by way of ``<path>.<random>.part``; the same calls give the same bytes.
 
     begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it
     discards what was not committed. Masks are held back only until they fill whole chunks, so that memory stays small
@@ -65,7 +66,8 @@ class ShardWriter:
         if compression not in ("gzip", "zstd"):
             raise ValueError(f"shard {path}: compression {compression!r}; give 'gzip' or 'zstd'")
         self.path = Path(path)
-        self.part_path = self.path.with_name(self.path.name + ".part")
+        # A name of its own: a worker that outlives its killed driver for a moment must not meet its successor's file.
+        self.part_path = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex[:12]}.part")
         self.header = header
         self._closed = False
         self._video_ids: list[str] = []
