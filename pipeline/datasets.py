@@ -2,9 +2,8 @@
 
 import difflib
 
-from manifests.catalogue import VIDEO_DATASETS
-
 from manifests import VideoRecord, read_manifest
+from manifests.catalogue import VIDEO_DATASETS
 from pipeline.errors import ManifestError, UnknownDatasetError
 from pipeline.workspace import Workspace
 
@@ -24,7 +23,7 @@ def load_dataset(workspace: Workspace, dataset: str) -> list[VideoRecord]:
             f"data set {dataset} has no manifest in {workspace.root}; "
             f"run kinet-pipeline manifest build {dataset} --videos DIR"
         )
-    known = sorted({*VIDEO_DATASETS, *(found.stem for found in path.parent.glob("*.csv"))})
+    known = sorted({*VIDEO_DATASETS, *(found.stem for found in path.parent.glob("*.csv") if "." not in found.stem)})
     nearest = difflib.get_close_matches(dataset, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
     raise UnknownDatasetError(f"unknown data set {dataset!r}; {hint} (your own: kinet-pipeline manifest build folder)")

@@ -30,6 +30,13 @@ class LabellingChoice:
     scene_teacher: str
 
 
+def _require_factory(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    module, _, function = value.partition(":")
+    if not module or not function:
+        raise click.BadParameter(f"{value!r} is no MODULE:FUNCTION, such as teachers.human:load")
+    return value
+
+
 _OPTIONS = (
     click.option("--address", metavar="RAY", help="A running Ray cluster, e.g. auto.  [default: one on this machine]"),
     click.option(
@@ -56,8 +63,20 @@ _OPTIONS = (
         show_default=True,
         help="Of the masks; zstd is smaller and faster, and its readers need hdf5plugin.",
     ),
-    click.option("--human-teacher", default="teachers.human:load", show_default=True, metavar="MODULE:FUNCTION"),
-    click.option("--scene-teacher", default="teachers.scene:load", show_default=True, metavar="MODULE:FUNCTION"),
+    click.option(
+        "--human-teacher",
+        default="teachers.human:load",
+        show_default=True,
+        callback=_require_factory,
+        metavar="MODULE:FUNCTION",
+    ),
+    click.option(
+        "--scene-teacher",
+        default="teachers.scene:load",
+        show_default=True,
+        callback=_require_factory,
+        metavar="MODULE:FUNCTION",
+    ),
 )
 
 

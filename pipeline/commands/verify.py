@@ -25,16 +25,14 @@ def verify(
     from pipeline.errors import ShardError
     from pipeline.label.check import check_shards
     from pipeline.label.job import LabelJob
-    from pipeline.shards.verification import set_aside
 
     records, shards_dir = load_dataset(workspace, dataset), workspace.shards_dir(dataset)
     report = check_shards(shards_dir, dataset, records, jobs=jobs)
     if repair and report.bad:
         for shard in report.bad:
-            set_aside(shards_dir, shard.name)
-            click.echo(f"{shard.name}: {shard.faults[0].message}; labelled again", err=True)
+            click.echo(f"{shard.name}: {shard.faults[0].message}; to be labelled again", err=True)
         names = frozenset(shard.name for shard in report.bad)
-        run_labelling(LabelJob(dataset, records, shards_dir, only=names), workspace, choice)
+        run_labelling(LabelJob(dataset, records, shards_dir, redo=names), workspace, choice)
         report = check_shards(shards_dir, dataset, records, jobs=jobs)
     if as_json:
         bad = [{"shard": shard.name, "faults": [fault.message for fault in shard.faults]} for shard in report.bad]

@@ -64,9 +64,18 @@ class RayPool:
         self._gpus_per_worker = self._settings.gpus_per_worker
         if self._gpus_per_worker is None:
             self._gpus_per_worker = 1.0 if num_gpus else 0.0
-        slots = int(num_gpus / self._gpus_per_worker) if self._gpus_per_worker else len(ray.nodes())
+        node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        slots = int(num_gpus / self._gpus_per_worker) if self._gpus_per_worker else len(node_cpus)
         self._num_workers = self._settings.num_workers or max(1, slots)
-        self._cpus_per_worker = max(1, int(resources.get("CPU", 1.0)) // self._num_workers)
+        if self._num_workers * self._gpus_per_worker > num_gpus:
+            ray.shutdown()
+            raise KinetError(
+                f"{self._num_workers} workers of {self._gpus_per_worker:g} GPUs asked for, the cluster has "
+                f"{num_gpus:g}; give fewer --workers or --gpus-per-worker"
+            )
+        # An actor must fit on one node: the smallest with processors sets the bound.
+        share = int(resources.get("CPU", 1.0)) // self._num_workers
+        self._cpus_per_worker = max(1, min(share, int(min(filter(None, node_cpus), default=1.0))))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from manifests import VideoRecord
-from pipeline.errors import WorkspaceError
+from pipeline.errors import ManifestError, WorkspaceError
 from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
     Plan,
@@ -27,6 +27,7 @@ from pipeline.label.progress import LabelProgress
 from pipeline.label.status import LabelStatus, read_receipts, summarise, write_quarantine
 from pipeline.label.worker import WorkerDescription
 from pipeline.shards import Receipt, ShardHeader
+from pipeline.shards.verification import set_aside
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 # A shard is what a kill can lose: about ten minutes of one worker.
@@ -67,7 +68,7 @@ class LabelJob:
         records: every row of its manifest.
         shards_dir: where shards, receipts and the plan go.
         split: the only split to label, or None for all.
-        only: names of the only shards to label, or None for all.
+        redo: names of committed shards that are bad: they are set aside and labelled again, and nothing else is.
         videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
     """
 
@@ -76,7 +77,7 @@ class LabelJob:
     shards_dir: Path
     split: str | None = None
     videos_per_shard: int | None = None
-    only: frozenset[str] | None = None
+    redo: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,10 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
     with _only_run(job.shards_dir):
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
+        for name in job.redo:
+            set_aside(job.shards_dir, name)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
-        wanted = [shard for shard in shards if job.only is None or shard.name in job.only]
+        wanted = [shard for shard in shards if not job.redo or shard.name in job.redo]
         todo = [shard for shard in wanted if shard.name not in receipts]
         _sweep(job.shards_dir, todo)
         headers = {split: _header(plan, split) for split in {shard.split for shard in todo}}
@@ -135,6 +138,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
 
 def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     """Read the plan and hold it against what the workers have, or make it at the first start."""
+    _require_videos(job)
     plan = read_plan(job.shards_dir, job.dataset, job.records)
     unsized = plan is None and job.videos_per_shard is None
     description = pool.describe(measure=unsized)
@@ -152,6 +156,15 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
     return plan
+
+
+def _require_videos(job: LabelJob) -> None:
+    """Refuse to settle a whole data set as missing because a disk is not mounted, or an empty one as done."""
+    if not job.records:
+        raise ManifestError(f"the manifest of {job.dataset} lists no video; run kinet-pipeline manifest build")
+    folder = os.path.commonpath([record.path.parent for record in job.records])
+    if not os.path.isdir(folder):  # noqa: PTH112 - commonpath gives text
+        raise WorkspaceError(f"the folder of the videos, {folder}, does not exist; is its disk mounted?")
 
 
 def choose_videos_per_shard(records: Sequence[VideoRecord], frames_per_sec: float | None) -> int:
@@ -190,9 +203,9 @@ def _sweep(shards_dir: Path, todo: Sequence[PlannedShard]) -> None:
 @contextmanager
 def _only_run(shards_dir: Path) -> Iterator[None]:
     """Hold the folder for this run; the lock goes with the process, however it ends."""
-    shards_dir.mkdir(parents=True, exist_ok=True)
     path = shards_dir / ".lock"
     try:
+        shards_dir.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+")
     except OSError as error:
         raise WorkspaceError(f"{path}: {error.strerror}; give a workspace that can be written") from error

@@ -6,8 +6,6 @@ after each call. What HDF5 does after a fault reaches no disk.
 """
 
 import contextlib
-import errno
-import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -15,24 +13,17 @@ from pathlib import Path
 
 
 class PartFile:
-    """A new file, open and locked, with the methods that h5py asks of a Python file object.
+    """A new file with the methods that h5py asks of a Python file object.
 
     Attributes:
         fault: the first error of the disk, or None. The file's content is of no use after one.
     """
 
     def __init__(self, path: Path) -> None:
-        """Create or empty the file; raises OSError, with EBUSY where another process is writing it."""
+        """Create or empty the file; raises OSError."""
         self.path = path
         self.fault: OSError | None = None
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise OSError(errno.EBUSY, "another process is writing it", str(path)) from None
-        except OSError:
-            pass  # a file system without locks
         os.ftruncate(self._descriptor, 0)
         self._position = 0
         self._end = 0

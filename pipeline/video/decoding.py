@@ -120,13 +120,20 @@ class VideoFile:
 
     def frames_from(self, pts: int) -> Iterator[tuple[int | None, NDArray[np.uint8]]]:
         """Seek to the last keyframe at or before `pts`; yield (pts, uint8 frame [height, width, 3]) from there on."""
-        self._container.seek(pts, stream=self.stream, backward=True)
-        for frame in self._container.decode(self.stream):
-            yield frame.pts, self._resized(frame)
+        try:
+            self._container.seek(pts, stream=self.stream, backward=True)
+            for frame in self._container.decode(self.stream):
+                yield frame.pts, self._resized(frame)
+        except av.error.FFmpegError as error:
+            raise VideoError(Reason.UNREADABLE, f"{self.path}: seeking fails: {_cause(error)}") from error
 
     def frame_times(self) -> list[int]:
         """List the presentation times of all frames in order, from the container alone, decoding nothing."""
-        times = [packet.pts for packet in self._container.demux(self.stream) if packet.size and not packet.is_discard]
+        try:
+            packets = self._container.demux(self.stream)
+            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+        except av.error.FFmpegError as error:
+            raise VideoError(Reason.UNREADABLE, f"{self.path}: reading fails: {_cause(error)}") from error
         return sorted(pts for pts in times if pts is not None)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:

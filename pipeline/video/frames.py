@@ -107,7 +107,10 @@ def is_seek_exact(path: Path, report: DecodeReport, frame_hashes: NDArray[np.uin
             pts = report.frame_pts[index]
             if pts is None:
                 return False
-            landed = next(iter(video.frames_from(pts)), None)
+            try:
+                landed = next(iter(video.frames_from(pts)), None)
+            except VideoError:
+                return False
             if landed is None or landed[0] != pts or hash_frames(landed[1][None])[0] != frame_hashes[index]:
                 return False
     return True

@@ -53,6 +53,21 @@ def test_one_flipped_bit_is_found_and_repaired(bench: Bench) -> None:
     assert bench.shard_bytes() == before
 
 
+def test_repair_with_another_teacher_takes_nothing_away(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    name = next(bench.shards_dir.glob("*.h5"))
+    name.write_bytes(name.read_bytes() + b"x")
+    before = sorted(path.name for path in bench.shards_dir.iterdir())
+    bench.teachers.scene_path.write_text("another")
+    with pytest.raises(PlanError, match="scene_teacher"):
+        raise_of(run(bench, "verify", "--repair", "--jobs", "1", *TOYS))
+    assert sorted(path.name for path in bench.shards_dir.iterdir()) == before
+
+
+def test_a_factory_without_a_function_is_wrong_usage(bench: Bench) -> None:
+    assert run(bench, "label", "--workers", "0", "--human-teacher", "nocolon").exit_code == 2
+
+
 def test_repair_leaves_unlabelled_shards_alone(bench: Bench) -> None:
     run(bench, "label", *TOYS, "--videos-per-shard", "3", "--split", "train")
     name = next(bench.shards_dir.glob("train-*.h5"))

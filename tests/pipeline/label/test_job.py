@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from manifests import read_manifest
-from pipeline.errors import PlanError, TeacherError, WorkspaceError
+from pipeline.errors import ManifestError, PlanError, TeacherError, WorkspaceError
 from pipeline.label.job import choose_videos_per_shard
 from pipeline.label.plan import manifest_digest, partition
 from pipeline.label.progress import LabelProgress
@@ -160,3 +160,19 @@ def test_shards_hold_ten_minutes_of_work_at_most(bench: Bench) -> None:
     assert choose_videos_per_shard(probed, None) == 128
     assert choose_videos_per_shard(probed, 2.0) == 8
     assert choose_videos_per_shard(probed, 0.001) == 1
+
+
+def test_an_empty_manifest_fixes_no_plan(bench: Bench) -> None:
+    bench.records = []
+    with pytest.raises(ManifestError, match="lists no video"):
+        bench.label()
+    assert not (bench.shards_dir / "plan.json").exists()
+
+
+def test_a_disk_that_is_not_mounted_settles_nothing(bench: Bench) -> None:
+    folder = bench.records[0].path.parent
+    folder.rename(folder.with_name("away"))
+    with pytest.raises(WorkspaceError, match="is its disk mounted"):
+        bench.label()
+    folder.with_name("away").rename(folder)
+    assert bench.label().status.ok == len(LENGTHS)

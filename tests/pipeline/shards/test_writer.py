@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import WorkspaceError
 from pipeline.shards import ShardHeader, ShardWriter, open_shard
 from tests.pipeline.shards.made import append, assert_same, make_header, make_labels
 
@@ -89,9 +88,19 @@ def test_wrong_labels_are_refused_and_nothing_of_them_kept(
         assert writer.end_video(seek_exact=False) == 4
 
 
-def test_two_writers_of_one_shard(tmp_path: Path) -> None:
-    with ShardWriter(tmp_path / "a.h5", make_header()), pytest.raises(WorkspaceError, match="another process"):
-        ShardWriter(tmp_path / "a.h5", make_header())
+def test_two_writers_of_one_shard_do_not_meet(tmp_path: Path) -> None:
+    """A worker that outlives its killed driver for a moment, and its successor: either end leaves the same shard."""
+    labels = make_labels(np.random.default_rng(0), 20)
+    contents = []
+    with ShardWriter(tmp_path / "a.h5", make_header()) as old, ShardWriter(tmp_path / "a.h5", make_header()) as new:
+        for writer in (old, new):
+            writer.begin_video("v")
+            append(writer, labels)
+            writer.end_video(seek_exact=True)
+        for writer in (new, old):
+            writer.commit()
+            contents.append((tmp_path / "a.h5").read_bytes())
+    assert contents[0] == contents[1] and [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
 def test_a_frame_size_that_fills_no_whole_bytes() -> None:
