@@ -44,7 +44,7 @@ class DemoSettings:
     human_teacher_minutes: float = 1.2
     scene_teacher_minutes: float = 0.8
     student_input: int = 64
-    student_epochs: int = 25
+    student_epochs: int = 20
     seed: int = 0
 
 
@@ -102,6 +102,7 @@ def run_demo(
         train = ["train-student", "--dataset", DATASET, "--recipe", "small", "--model", model, "--backbone", "resnet18"]
         train += ["--run", f"demo-{model}", "--set", f"epochs={settings.student_epochs}"]
         train += ["--set", f"input_size={settings.student_input}", "--set", f"seed={settings.seed}"]
+        train += ["--cache-mib", "512", "--loader-workers", "1"]
         if workspace.run_dir(f"demo-{model}").exists():
             train.append("--resume")
         step(f"train {model}", train)
