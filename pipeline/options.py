@@ -13,6 +13,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _keep_workspace(ctx: click.Context, param: click.Parameter, value: str | None) -> Workspace:
     """Take the value given nearest to the command: after the subcommand, before it, the variable, the default."""
     chosen = value or ctx.find_root().meta.get("kinet.workspace")
+    if chosen and "://" in chosen:
+        raise click.BadParameter(f"{chosen}: only local folders are supported; mount the store and give its path")
     ctx.find_root().meta["kinet.workspace"] = chosen
     return Workspace.locate(chosen)
 
