@@ -7,7 +7,7 @@ KinetError                     (manifests.errors) one line on stderr, exit code 
 ├── ShardError                 a shard or receipt that is damaged or not what it should be
 ├── PlanError                  a plan that contradicts what is on disk (fingerprint, manifest changed)
 ├── TeacherError               a teacher file that is missing, malformed, or holds code
-├── CheckpointError            a training checkpoint that is missing, damaged or of another run
+├── CheckpointError            a checkpoint or file of weights that is missing, damaged, holds code or is of another run
 └── InterruptedRun             SIGINT or SIGTERM; exit code 130 or 143
 """
 
@@ -78,7 +78,7 @@ class TeacherError(KinetError):
 
 
 class CheckpointError(KinetError):
-    """A training checkpoint is missing, damaged, or belongs to another configuration."""
+    """A checkpoint or file of weights is missing, damaged, holds code, or belongs to another configuration."""
 
 
 class InterruptedRun(KinetError):

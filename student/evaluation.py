@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from pipeline.signals import interruptible
+from pipeline.training.precision import autocast
 from pipeline.training.runlog import RunProgress
 from student.build import Student
 from student.dataset import DroppedVideo, EvaluationClip, EvaluationDataset
 from student.loading import read_one_by_one
 from student.options import check_choice
-from student.precision import autocast
 from student.scores import MissingVideo, Scores
 from student.transforms import cut_crop, evaluation_boxes, normalise
 
@@ -69,7 +69,7 @@ def score_clip(model: Student, frames_TCHW: Tensor, views: Views, *, precision: 
         model: in evaluation mode, on the frames' device.
         frames_TCHW: uint8 [T, 3, h, w], scaled for the test crops.
         views: T must be its `num_segments`.
-        precision: see `student.precision.autocast`.
+        precision: see `pipeline.training.precision.autocast`.
 
     Returns:
         float32 [K] on the CPU.

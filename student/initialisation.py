@@ -1,37 +1,18 @@
 """Start a student from ImageNet weights in torchvision's layout; loading never executes code from a file."""
 
-import pickle
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.errors import CheckpointError
+from pipeline.training.weights import read_state_dict
 from student.branches import BlockChain
 
 CLASSIFIER_PREFIXES = ("fc.", "classifier.")
 OPTIONAL_SUFFIX = ".num_batches_tracked"
 NUM_KEYS_SHOWN = 3
-
-DAMAGED = (
-    safetensors.SafetensorError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    # What torch's restricted unpickler raises when it meets bytes that are no pickle.
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -80,34 +61,6 @@ def load_imagenet_weights(model: nn.Module, path: Path) -> LoadReport:
             if key in source:
                 tensor.copy_(source[key])
     return LoadReport(used=tuple(sorted(wanted & source.keys())), missing=tuple(missing), unexpected=tuple(unexpected))
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a flat state_dict from a ``.safetensors`` file, or else from a ``torch.save`` file without executing code.
-
-    Raises:
-        CheckpointError: the file is missing or unreadable, holds code, or holds something else.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such weights file; give a local state_dict in torchvision's layout")
-    try:
-        if path.suffix == ".safetensors":
-            content: object = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: not a plain state_dict (it may hold pickled code, which is never executed); "
-            "save the module's state_dict() alone"
-        ) from error
-    except DAMAGED as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: damaged or not a weights file: {first_line}") from error
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
-        raise CheckpointError(f"{path}: expected a flat state_dict of tensors, found something else")
-    return content
 
 
 def _shown(what: str, keys: list[str]) -> str:

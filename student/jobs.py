@@ -9,11 +9,11 @@ from typing import Any
 from manifests.record import VideoRecord
 from pipeline.datasets import load_dataset
 from pipeline.errors import CheckpointError, ManifestError
+from pipeline.training.precision import choose_device
 from pipeline.workspace import Workspace
 from student.clips import ClipReader, select_records
 from student.dataset import EvaluationDataset, TrainDataset
 from student.evaluation import Views, Windows, evaluate_model
-from student.precision import choose_device
 from student.recipes import RunConfig, TrainConfig, apply_overrides, read_recipe, read_run_config
 from student.runs import (
     CLASSES_FILE,

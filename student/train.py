@@ -19,6 +19,7 @@ from torch.optim import SGD
 from pipeline.errors import CheckpointError, KinetError
 from pipeline.training.checkpoint import load_latest_checkpoint, save_checkpoint
 from pipeline.training.faults import FaultLog
+from pipeline.training.precision import autocast
 from pipeline.training.runlog import MetricsLog, RunProgress
 from pipeline.training.stop import StopRequest
 from student.build import Student
@@ -26,7 +27,6 @@ from student.dataset import TrainBatch, TrainDataset
 from student.loading import StepPlan, read_batches
 from student.losses import JointTargets, LossWeights, joint_loss
 from student.parameters import freeze_batchnorm_except_first, parameter_groups
-from student.precision import autocast
 from student.recipes.config import TrainConfig
 from student.transforms import normalise
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.training.precision import autocast
 from teachers.architectures import Kind
-from teachers.precision import autocast
 from teachers.preprocessing import Preprocessing, prepare_frames
 from teachers.psp import PspNet, pspnet_densenet121, pspnet_squeezenet1_1
 from teachers.storage import load_teacher
@@ -52,7 +52,7 @@ class HumanTeacher:
         Logits, not probabilities, are interpolated from the network's input size to the frame's.
         """
         x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
-        with autocast(x_B3hw.device, self.precision):
+        with autocast(self.precision, x_B3hw.device):
             logits_BKhw = self.network(x_B3hw).logits
         logits_BKHW = F.interpolate(
             logits_BKhw.float(), size=frames_BHWC.shape[1:3], mode="bilinear", align_corners=False

@@ -1,21 +1,17 @@
 """Take over circulating weights: our own files and PyTorch state dicts. Nothing in a file is ever executed."""
 
 import dataclasses
-import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import TeacherError
+from pipeline.training.weights import read_state_dict
 from teachers.architectures import ARCHITECTURES, Kind, build_network, default_preprocessing
 from teachers.preprocessing import Preprocessing
 from teachers.psp import PspNet
-from teachers.storage import TeacherCard, fill_network, read_card, read_safetensors, save_teacher, side_path
-
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-PARALLEL_PREFIX = "module."
+from teachers.storage import TeacherCard, fill_network, read_card, save_teacher, side_path
 
 
 def import_teacher(
@@ -39,7 +35,8 @@ def import_teacher(
         source: where the weights come from; default: the file's name.
 
     Raises:
-        TeacherError: a file that is missing, no checkpoint, holds code, or does not fit the architecture.
+        TeacherError: a file that is missing, or does not fit the architecture.
+        CheckpointError: no file of weights, or one that holds code.
     """
     if not file.is_file():
         raise TeacherError(f"{file}: no such file")
@@ -69,42 +66,6 @@ def import_teacher(
     return save_teacher(network, card, destination)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from a safetensors or PyTorch file, without wrappers and without a ``module.`` prefix.
-
-    PyTorch files, those of Python 2 too, are read with ``weights_only=True``: pickled code is refused unexecuted.
-
-    Raises:
-        TeacherError: no such file, no checkpoint, code in it, or no state dict.
-    """
-    if not path.is_file():
-        raise TeacherError(f"{path}: no such file")
-    content: Any
-    if path.suffix == ".safetensors":
-        content = read_safetensors(path)
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise TeacherError(
-                f"{path}: refused: not a plain checkpoint, or one that holds pickled code (nothing was executed); "
-                "expected a state dict of tensors: save `model.state_dict()` where you trust the file"
-            ) from error
-        except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else "it ends too early"
-            raise TeacherError(f"{path}: not a readable PyTorch checkpoint ({reason})") from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if (
-        not isinstance(content, dict)
-        or not content
-        or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
-    ):
-        raise TeacherError(f"{path}: expected a state dict (names to tensors), found something else")
-    return {name.removeprefix(PARALLEL_PREFIX): tensor for name, tensor in content.items()}
-
-
 def load_imagenet_weights(network: nn.Module, path: Path) -> int:
     """Start a network from ImageNet weights in torchvision's layout; its heads stay as they are.
 
@@ -116,7 +77,8 @@ def load_imagenet_weights(network: nn.Module, path: Path) -> int:
         The number of tensors taken over.
 
     Raises:
-        TeacherError: the file cannot be read, or does not hold every tensor of the backbone in its shape.
+        CheckpointError: the file cannot be read.
+        TeacherError: it does not hold every tensor of the backbone in its shape.
     """
     given = read_state_dict(path)
     if isinstance(network, PspNet):

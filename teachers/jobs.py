@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from pipeline.errors import TeacherError
+from pipeline.training.precision import choose_device
 from pipeline.training.stop import StopRequest
 from teachers.architectures import Kind, build_network, default_preprocessing
 from teachers.augmentation import HumanAugmentation, SceneAugmentation
@@ -58,11 +59,6 @@ class TeacherResult(NamedTuple):
 
     card: TeacherCard
     summary: TrainingSummary
-
-
-def choose_device() -> torch.device:
-    """Choose the first GPU, or the CPU where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def train_teacher(kind: Kind, request: TeacherRequest, weights_path: Path) -> TeacherResult:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
+from pipeline.training.precision import autocast
 from teachers.architectures import Kind, resnet152_places365
-from teachers.precision import autocast
 from teachers.preprocessing import Preprocessing, prepare_frames
 from teachers.storage import load_teacher
 
@@ -47,7 +47,7 @@ class SceneTeacher:
     def predict_logits(self, frames_BHWC: Tensor) -> Tensor:
         """Score the scenes: uint8 RGB [B, H, W, 3] to float32 [B, 365]."""
         x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
-        with autocast(x_B3hw.device, self.precision):
+        with autocast(self.precision, x_B3hw.device):
             logits: Tensor = self.network(x_B3hw)
         return logits.float()
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import TeacherError
 from pipeline.files import sha256_of_file, write_atomically
+from pipeline.training.weights import read_state_dict
 from teachers.architectures import Kind, build_network
 from teachers.preprocessing import Preprocessing
 
@@ -129,17 +129,8 @@ def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard
     # Without memory nothing is initialised: no time is lost and no random number is drawn.
     with torch.device("meta"):
         network = build_network(kind, card.architecture, card.classes)
-    fill_network(network, read_safetensors(weights_path), origin=f"{weights_path} as {card.architecture}")
+    fill_network(network, read_state_dict(weights_path), origin=f"{weights_path} as {card.architecture}")
     return network.eval(), card
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read named tensors; raise TeacherError where the file is not safetensors."""
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise TeacherError(f"{path}: not a safetensors file ({error})") from error
-    return tensors
 
 
 def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -> None:

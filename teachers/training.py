@@ -17,10 +17,10 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.errors import TeacherError
+from pipeline.training.precision import autocast
 from pipeline.training.stop import StopRequest
 from teachers.augmentation import IGNORED_CLASS
 from teachers.datasets import Batch, HumanImages, Sample, SceneImages, collate
-from teachers.precision import autocast
 from teachers.preprocessing import Preprocessing, normalise
 from teachers.psp import AUX_LOSS_WEIGHT
 
@@ -177,7 +177,7 @@ def _step(
 ) -> float:
     """Take one step and return its loss."""
     x_B3HW = normalise(batch.images.to(device).float(), preprocessing).contiguous(memory_format=torch.channels_last)
-    with autocast(device, settings.precision):
+    with autocast(settings.precision, device):
         loss = loss_function(network, x_B3HW, batch.targets.to(device))
     value = float(loss.detach())
     if not math.isfinite(value):

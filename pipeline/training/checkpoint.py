@@ -6,9 +6,7 @@ ever executed.
 """
 
 import logging
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 
 from pipeline.errors import CheckpointError
 from pipeline.files import disk_fault, writing
+from pipeline.training.weights import read_plain_file
 
 logger = logging.getLogger(__name__)
 
@@ -65,24 +64,9 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
     Raises:
         CheckpointError: missing, damaged, of another format, or holding more than plain data.
     """
-    try:
-        with warnings.catch_warnings():
-            # A foreign pickle is refused with an error of ours; torch's advice to its own developers only confuses.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"checkpoint {path}: no such file") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"checkpoint {path}: not plain data, refused; only files that train-student wrote"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[:1]
-        raise CheckpointError(
-            f"checkpoint {path}: damaged ({''.join(first_line)}); remove it to use an earlier one"
-        ) from error
+    state = read_plain_file(path, device=device)
     found = state.get("format") if isinstance(state, dict) else None
-    if found != CHECKPOINT_FORMAT:
+    if not isinstance(state, dict) or found != CHECKPOINT_FORMAT:
         raise CheckpointError(f"checkpoint {path}: expected format {CHECKPOINT_FORMAT}, found {found}")
     return state
 

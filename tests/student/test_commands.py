@@ -112,7 +112,7 @@ def test_each_fault_is_one_clear_line(workspace: Path, tmp_path: Path, capsys: p
     fault(1, "splits there are: test, train", "--split", "val")
     fault(1, "fold 2", "--fold", "2")
     fault(1, "run none: not in", "--run", "none", "--resume")
-    fault(1, "no such weights file", *SMALL, "--init", str(tmp_path / "none.pth"))
+    fault(1, "no such file", *SMALL, "--init", str(tmp_path / "none.pth"))
     assert not (workspace / "runs").exists()
     shutil.rmtree(workspace / "shards")
     fault(1, "run kinet-pipeline label --dataset boxes first", *SMALL)

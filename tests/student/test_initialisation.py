@@ -9,7 +9,8 @@ import torch
 import torchvision
 
 from pipeline.errors import CheckpointError
-from student.initialisation import load_imagenet_weights, read_state_dict
+from pipeline.training.weights import read_state_dict
+from student.initialisation import load_imagenet_weights
 from student.kinet import KINet, kinet_resnet18, kinet_squeezenet1_1
 from student.tsn import tsn_resnet18, tsn_squeezenet1_1
 
@@ -70,49 +71,6 @@ def test_wrong_shapes_are_named(tmp_path: Path, resnet18_state: dict[str, torch.
     torch.save({**resnet18_state, "conv1.weight": torch.zeros(64, 10, 7, 7)}, tmp_path / "flow.pth")
     with pytest.raises(CheckpointError, match=r"1 of another shape \(conv1.weight\)"):
         load_imagenet_weights(tsn_resnet18(3), tmp_path / "flow.pth")
-
-
-class _Harmful:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (os.environ["HARM_DIR"],)
-
-
-def test_code_in_a_file_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    harm_dir = tmp_path / "harm"
-    monkeypatch.setenv("HARM_DIR", str(harm_dir))
-    torch.save({"conv1.weight": _Harmful()}, tmp_path / "harmful.pth")
-    with pytest.raises(CheckpointError, match="pickled code, which is never executed"):
-        read_state_dict(tmp_path / "harmful.pth")
-    assert not harm_dir.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("empty.pth", b""),
-        ("text.pth", b"these are not weights\n"),
-        ("cut.pth", None),
-        ("empty.safetensors", b""),
-        ("text.safetensors", b"these are not weights\n"),
-    ],
-)
-def test_damaged_files_give_one_clear_line(tmp_path: Path, name: str, content: bytes | None) -> None:
-    path = tmp_path / name
-    if content is None:
-        torch.save({"weight": torch.zeros(1000)}, path)
-        content = path.read_bytes()[:2000]
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=name) as caught:
-        read_state_dict(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_and_a_whole_training_checkpoint_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such weights file"):
-        read_state_dict(tmp_path / "absent.pth")
-    torch.save({"epoch": 3, "state_dict": {}}, tmp_path / "run.pth")
-    with pytest.raises(CheckpointError, match="expected a flat state_dict of tensors"):
-        read_state_dict(tmp_path / "run.pth")
 
 
 @pytest.mark.realdata

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from pipeline.errors import TeacherError
+from pipeline.errors import CheckpointError, TeacherError
+from pipeline.training.weights import read_state_dict
 from teachers.architectures import Kind, build_network
-from teachers.importing import import_teacher, load_imagenet_weights, read_state_dict
+from teachers.importing import import_teacher, load_imagenet_weights
 from teachers.storage import load_teacher
 
 torch.set_num_threads(1)
@@ -38,7 +39,7 @@ def test_pickled_code_is_refused_and_not_executed(tmp_path: Path, weights: dict[
     sign = tmp_path / "executed"
     file = tmp_path / "whole.pth.tar"
     torch.save({"state_dict": weights, "arch": Trap(sign)}, file, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(TeacherError, match="pickled code") as refusal:
+    with pytest.raises(CheckpointError, match="pickled code") as refusal:
         import_teacher(Kind.SCENE, file, tmp_path / "scene.safetensors", architecture="squeezenet1_1")
     assert "\n" not in str(refusal.value)
     assert not sign.exists()
@@ -51,7 +52,7 @@ def test_pickled_code_is_refused_and_not_executed(tmp_path: Path, weights: dict[
 def test_a_pickled_module_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "whole_model.pth"
     torch.save(nn.Linear(2, 2), file)
-    with pytest.raises(TeacherError, match="nothing was executed"):
+    with pytest.raises(CheckpointError, match="nothing was executed"):
         read_state_dict(file)
 
 
@@ -100,15 +101,15 @@ def test_faults_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
     ):
         import_teacher(Kind.SCENE, file, target, architecture="resnet18")
     torch.save([1, 2], file)
-    with pytest.raises(TeacherError, match="expected a state dict"):
+    with pytest.raises(CheckpointError, match="expected a state dict"):
         import_teacher(Kind.SCENE, file, target, architecture="resnet18")
     for content in (b"", b"no checkpoint at all", b"PK\x03\x04 cut"):
         file.write_bytes(content)
-        with pytest.raises(TeacherError) as fault:
+        with pytest.raises(CheckpointError) as fault:
             import_teacher(Kind.SCENE, file, target, architecture="resnet18")
         assert "\n" not in str(fault.value)
     (tmp_path / "b.safetensors").write_bytes(b"nothing")
-    with pytest.raises(TeacherError, match="not a safetensors file"):
+    with pytest.raises(CheckpointError, match="damaged or not a weights file"):
         import_teacher(Kind.SCENE, tmp_path / "b.safetensors", target, architecture="resnet18")
     assert not target.exists()
 
