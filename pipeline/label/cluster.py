@@ -22,9 +22,10 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from pipeline.errors import KinetError
+from pipeline.label.description import WorkerDescription
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
-from pipeline.label.worker import ShardWorker, WorkerDescription
+from pipeline.label.worker import ShardWorker
 from pipeline.shards import Receipt, ShardHeader
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from manifests import VideoRecord
 from pipeline.errors import ManifestError, WorkspaceError
+from pipeline.label.description import WorkerDescription
 from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
     Plan,
@@ -25,7 +26,6 @@ from pipeline.label.plan import (
 )
 from pipeline.label.progress import LabelProgress
 from pipeline.label.status import LabelStatus, read_receipts, summarise, write_quarantine
-from pipeline.label.worker import WorkerDescription
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.shards.verification import set_aside
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH

@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pipeline.label.description import WorkerDescription
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings, TeacherSettings
-from pipeline.label.worker import ShardWorker, WorkerDescription
+from pipeline.label.worker import ShardWorker
 from pipeline.shards import Receipt, ShardHeader
 
 

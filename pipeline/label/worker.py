@@ -1,37 +1,25 @@
-"""One labelling worker: it holds both teachers and labels the shards it is given, with and without Ray."""
+"""One labelling worker: it holds both teachers and labels the shards it is given, with and without Ray.
+
+The driver of a Ray cluster imports this module for the class's name alone; torch is loaded when a worker starts.
+"""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from pipeline.label.labeller import ShardLabeller, TeacherBatches
+from pipeline.label.description import WorkerDescription
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings, TeacherSettings
-from pipeline.label.teacher_loading import (
-    Teachers,
-    choose_precision,
-    describe_teacher,
-    load_teachers,
-)
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
-
-@dataclass(frozen=True)
-class WorkerDescription:
-    """What a worker would label with.
-
-    Attributes:
-        ingredients: everything beside the manifest that decides the labels' values, by name.
-        frames_per_sec: measured speed of the teachers; None where it was not asked for.
-    """
-
-    ingredients: dict[str, str]
-    frames_per_sec: float | None
+if TYPE_CHECKING:
+    from pipeline.label.labeller import ShardLabeller
+    from pipeline.label.teacher_loading import Teachers
 
 
 class ShardWorker:
@@ -61,6 +49,8 @@ class ShardWorker:
         Raises:
             TeacherError: a teacher cannot be loaded.
         """
+        from pipeline.label.teacher_loading import choose_precision, describe_teacher
+
         teachers = self._started().teachers
         ingredients = {
             "schema": str(SCHEMA_VERSION),
@@ -89,6 +79,11 @@ class ShardWorker:
 
     def _started(self) -> ShardLabeller:
         if self._labeller is None:
+            import torch
+
+            from pipeline.label.labeller import ShardLabeller
+            from pipeline.label.teacher_loading import choose_precision, load_teachers
+
             torch.set_num_threads(self._num_threads)
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             precision = choose_precision(self._teacher_settings.precision, device)
@@ -102,6 +97,10 @@ class ShardWorker:
 
     def _measure_speed(self, teachers: Teachers) -> float:
         """Time one batch, after one that warms up."""
+        import torch
+
+        from pipeline.label.labeller import TeacherBatches
+
         batch_size = self._settings.batch_size
         frames = torch.randint(0, 256, (batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=torch.uint8).numpy()
         batches = TeacherBatches(teachers, batch_size)

@@ -1,0 +1,16 @@
+"""What a worker would label with, as the driver sees it; apart from the worker, so that a driver loads no torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkerDescription:
+    """What a worker would label with.
+
+    Attributes:
+        ingredients: everything beside the manifest that decides the labels' values, by name.
+        frames_per_sec: measured speed of the teachers; None where it was not asked for.
+    """
+
+    ingredients: dict[str, str]
+    frames_per_sec: float | None
