@@ -13,6 +13,7 @@ from pathlib import Path
 from manifests.draft import ManifestDraft, MissingReason, MissingVideo, make_draft
 from manifests.errors import ManifestError
 from manifests.folder_index import FolderIndex, index_folder
+from manifests.names import check_name
 from manifests.record import VideoRecord
 
 ANNOTATION_NAMES = ("train.csv", "val.csv", "validate.csv", "test.csv")
@@ -104,6 +105,10 @@ def _parse_row(path: Path, line: int, row: dict[str, str | None]) -> _Row:
     youtube_id, split = row["youtube_id"] or "", row["split"] or ""
     if not youtube_id or not split:
         raise ManifestError(f"{path}, line {line}: empty youtube_id or split; expected {','.join(_COLUMNS)}")
+    try:
+        check_name("split", split)
+    except ValueError as error:
+        raise ManifestError(f"{path}, line {line}: {error}") from None
     return _Row(f"{youtube_id}_{start_sec:06d}_{end_sec:06d}", row.get("label") or "", _SPLIT_NAMES.get(split, split))
 
 

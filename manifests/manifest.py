@@ -22,6 +22,7 @@ from typing import TypeVar
 from manifests.atomic import publish
 from manifests.catalogue import VIDEO_DATASETS
 from manifests.errors import ManifestError, UnknownDatasetError
+from manifests.names import NAME_RULE, check_name
 from manifests.record import VideoRecord
 
 REQUIRED_COLUMNS = ("video_id", "path", "split", "label", "class_name")
@@ -58,7 +59,8 @@ def write_manifest(path: str | os.PathLike[str], records: Sequence[VideoRecord])
     """Write a manifest whole or not at all.
 
     Raises:
-        ValueError: a repeated or empty video_id, a line break in one, or records with different numbers of folds.
+        ValueError: a repeated or empty video_id, a line break in one, a split that is no name, or records with
+            different numbers of folds.
         ManifestError: the file cannot be written.
     """
     path = Path(path)
@@ -98,13 +100,13 @@ def _read_rows(path: Path, reader: Iterator[list[str]]) -> list[VideoRecord]:
         if "" in columns[name]:
             line = _line_of_row(path, columns[name].index(""))
             raise ManifestError(f"{path}, line {line}: empty {name}; {_rebuild(path)}")
-    fold_columns = [columns[name] for name in _fold_columns(num_folds)]
+    fold_columns = [_parse_column(path, name, columns[name], _parse_split) for name in _fold_columns(num_folds)]
     return list(
         map(
             VideoRecord,
             video_ids,
             _make_paths(path.parent.absolute(), columns["path"]),
-            columns["split"],
+            _parse_column(path, "split", columns["split"], _parse_split),
             _parse_column(path, "label", columns["label"], _parse_index),
             columns["class_name"],
             *(
@@ -139,6 +141,14 @@ def _parse_column(path: Path, name: str, texts: Sequence[str], parse: Callable[[
             line = _line_of_row(path, texts.index(text))
             raise ManifestError(f"{path}, line {line}: {name} {text!r}, expected {error}; {_rebuild(path)}") from None
     return map(values.__getitem__, texts)
+
+
+def _parse_split(text: str) -> str:
+    # Empty where a video is in no split of a fold.
+    try:
+        return check_name("split", text) if text else text
+    except ValueError:
+        raise ValueError(NAME_RULE) from None
 
 
 def _parse_index(text: str) -> int:
@@ -208,11 +218,14 @@ def _require_columns(path: Path, header: list[str]) -> int:
 
 def _require_writable(records: Sequence[VideoRecord]) -> None:
     seen: set[str] = set()
+    checked_splits: set[str] = set()
     for record in records:
         if not record.video_id or "\n" in record.video_id or "\r" in record.video_id:
             raise ValueError(f"video_id {record.video_id!r}: expected one line of text")
         if record.video_id in seen:
             raise ValueError(f"video_id {record.video_id!r} twice; each video needs its own")
+        for split in {record.split, *record.fold_splits} - checked_splits:
+            checked_splits.add(check_name("split", split) if split else split)
         if len(record.fold_splits) != len(records[0].fold_splits):
             raise ValueError(
                 f"video {record.video_id}: {1 + len(record.fold_splits)} folds, the first record has "

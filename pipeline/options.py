@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from manifests.names import check_name
 from pipeline.workspace import WORKSPACE_VARIABLE, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,6 +18,16 @@ def _keep_workspace(ctx: click.Context, param: click.Parameter, value: str | Non
         raise click.BadParameter(f"{chosen}: only local folders are supported; mount the store and give its path")
     ctx.find_root().meta["kinet.workspace"] = chosen
     return Workspace.locate(chosen)
+
+
+def require_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Callback of options and arguments that name a data set, a split or a run."""
+    if value is None:
+        return None
+    try:
+        return check_name(f"{param.name}", value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
 
 
 def workspace_option(command: F) -> F:
@@ -36,9 +47,13 @@ def debug_option(command: F) -> F:
 
 def dataset_option(command: F) -> F:
     """Add the required ``--dataset NAME``."""
-    return click.option("--dataset", required=True, metavar="NAME", help="Data set, as named by `manifest build`.")(
-        command
-    )
+    return click.option(
+        "--dataset",
+        required=True,
+        metavar="NAME",
+        callback=require_name,
+        help="Data set, as named by `manifest build`.",
+    )(command)
 
 
 def json_option(command: F) -> F:

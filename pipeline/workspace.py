@@ -4,13 +4,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests.names import check_name
+
 DEFAULT_WORKSPACE = "kinet-workspace"
 WORKSPACE_VARIABLE = "KINET_WORKSPACE"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths below one workspace folder; making one touches no disk."""
+    """The paths below one workspace folder; making one touches no disk.
+
+    Names that would lead out of their folder raise ValueError.
+    """
 
     root: Path
 
@@ -24,7 +29,7 @@ class Workspace:
 
     def manifest_path(self, dataset: str) -> Path:
         """Return the manifest file of a data set."""
-        return self.root / "manifests" / f"{dataset}.csv"
+        return self.root / "manifests" / f"{check_name('data set', dataset)}.csv"
 
     def teacher_path(self, kind: str) -> Path:
         """Return the weights file of the "human" or "scene" teacher; its side file has the suffix ``.json``."""
@@ -32,12 +37,12 @@ class Workspace:
 
     def shards_dir(self, dataset: str) -> Path:
         """Return the folder of a data set's shards, receipts, plan and quarantine list."""
-        return self.root / "shards" / dataset
+        return self.root / "shards" / check_name("data set", dataset)
 
     def run_dir(self, run: str) -> Path:
         """Return the folder of one training run."""
-        return self.root / "runs" / run
+        return self.root / "runs" / check_name("run", run)
 
     def videos_dir(self, dataset: str) -> Path:
         """Return the folder of videos that the project makes itself (the synthetic data set)."""
-        return self.root / "videos" / dataset
+        return self.root / "videos" / check_name("data set", dataset)

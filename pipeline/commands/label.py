@@ -5,13 +5,13 @@ import json
 import click
 
 from pipeline.commands.labelling import LabellingChoice, labelling_options, run_labelling
-from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
 
 
 @click.command()
 @dataset_option
-@click.option("--split", metavar="S", help="Label this split only.  [default: all]")
+@click.option("--split", metavar="S", callback=require_name, help="Label this split only.  [default: all]")
 @click.option(
     "--videos-per-shard",
     type=click.IntRange(1),

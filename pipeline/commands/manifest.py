@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.options import debug_option, json_option, workspace_option
+from pipeline.options import debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,13 +28,6 @@ def manifest() -> None:
     """List the videos of a data set and check them."""
 
 
-def _require_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Take names that can stand as a file name and don't look like one of the lists beside a manifest."""
-    if value is not None and (not re.fullmatch(r"\w[\w.-]*", value) or value.endswith((".missing", ".faults"))):
-        raise click.BadParameter(f"{value!r}: expected letters, digits, '_', '-' and '.'", ctx=ctx, param=param)
-    return value
-
-
 @manifest.command()
 @click.argument("dataset")
 @click.option("--videos", "videos_dir", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the videos.")
@@ -47,7 +39,7 @@ def _require_name(ctx: click.Context, param: click.Parameter, value: str | None)
     type=click.Path(path_type=Path),
     help="Official CSV or list, or the folder of them; may be given again.  [default: looked for beside the videos]",
 )
-@click.option("--name", metavar="NAME", callback=_require_name, help="Name of the manifest.  [default: DATASET]")
+@click.option("--name", metavar="NAME", callback=require_name, help="Name of the manifest.  [default: DATASET]")
 @click.option("--classes", metavar="A,B,...", help="Keep these classes only; labels become 0..k-1.")
 @click.option("--limit-per-class", metavar="N", type=click.IntRange(1), help="Keep N videos of each class and split.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="synthetic: seed of the drawing.")
@@ -93,7 +85,7 @@ def build(
 
 
 @manifest.command()
-@click.argument("dataset", callback=_require_name)
+@click.argument("dataset", callback=require_name)
 @click.option("--workers", metavar="N", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--resume", is_flag=True, help="Leave out the videos that an earlier check found sound.")
 @json_option

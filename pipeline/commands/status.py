@@ -4,13 +4,13 @@ import json
 
 import click
 
-from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
 
 
 @click.command()
 @dataset_option
-@click.option("--split", metavar="S", help="Count this split only.  [default: all]")
+@click.option("--split", metavar="S", callback=require_name, help="Count this split only.  [default: all]")
 @json_option
 @workspace_option
 @debug_option

@@ -139,3 +139,13 @@ def test_a_failed_write_keeps_the_old_manifest_and_leaves_nothing_behind(tmp_pat
         write_manifest(path, broken)
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["m.csv"]
+
+
+@pytest.mark.parametrize("split", ["../up", "a/b", "..", "-train", ".hidden"])
+def test_a_split_that_would_lead_out_of_its_folder_is_refused(tmp_path: Path, split: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"video_id,path,split,label,class_name\na,a.mp4,train,0,x\nb,b.mp4,{split},0,x\n")
+    with pytest.raises(ManifestError, match=r"line 3: split .* expected letters, digits"):
+        read_manifest(path)
+    with pytest.raises(ValueError, match="expected letters, digits"):
+        write_manifest(path, [VideoRecord("a", tmp_path / "a.mp4", split, 0, "x")])
