@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.errors import InterruptedRun, KinetError
+from pipeline.errors import InterruptedRun, KinetError, OptionError
 from pipeline.options import debug_option, workspace_option
 
 # Each command's name, where it stands, and its help line: `--help` imports none of them.
@@ -63,7 +63,14 @@ def main(arguments: list[str] | None = None) -> None:
         if "--debug" in arguments:
             raise
         click.echo(f"kinet-pipeline: {' '.join(str(error).split())}", err=True)
-        sys.exit(error.exit_code if isinstance(error, InterruptedRun) else 1)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: KinetError) -> int:
+    """130 or 143 after a signal, 2 for a wrong option, else 1."""
+    if isinstance(error, InterruptedRun):
+        return error.exit_code
+    return 2 if isinstance(error, OptionError) else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 KinetError                     (manifests.errors) one line on stderr, exit code 1
 ├── ManifestError              (manifests.errors)
+├── OptionError                a value given on the command line is wrong; exit code 2
 ├── WorkspaceError             a workspace that lacks or contradicts what a command needs
 ├── VideoError                 one video cannot be labelled; `.reason` is the typed reason that is counted
 ├── ShardError                 a shard or receipt that is damaged or not what it should be
@@ -11,6 +12,8 @@ KinetError                     (manifests.errors) one line on stderr, exit code 
 └── InterruptedRun             SIGINT or SIGTERM; exit code 130 or 143
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 from manifests.errors import KinetError, ManifestError, UnknownDatasetError
@@ -20,6 +23,7 @@ __all__ = [
     "InterruptedRun",
     "KinetError",
     "ManifestError",
+    "OptionError",
     "PlanError",
     "Reason",
     "ShardError",
@@ -27,6 +31,7 @@ __all__ = [
     "UnknownDatasetError",
     "VideoError",
     "WorkspaceError",
+    "option_errors",
 ]
 
 
@@ -43,6 +48,22 @@ class Reason(StrEnum):
     CORRUPT = "corrupt"
     CRASHED = "crashed"
     TIMEOUT = "timeout"
+
+
+class OptionError(KinetError):
+    """A value given on the command line is wrong; exit code 2."""
+
+
+@contextmanager
+def option_errors() -> Iterator[None]:
+    """Turn a ValueError into an OptionError: for the building of options and configuration, and nothing else.
+
+    A ValueError from anywhere else is a fault of the program and must show its traceback.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise OptionError(str(error)) from error
 
 
 class WorkspaceError(KinetError):
