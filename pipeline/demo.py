@@ -100,7 +100,7 @@ def run_demo(
     step("verify", ["verify", "--dataset", DATASET])
     for model in STUDENTS:
         train = ["train-student", "--dataset", DATASET, "--recipe", "small", "--model", model, "--backbone", "resnet18"]
-        train += ["--run", f"demo-{model}", "--set", f"epochs={settings.student_epochs}"]
+        train += ["--run", f"demo-{model}", "--set", f"epochs={settings.student_epochs}", "--set", "learning_rate=0.01"]
         train += ["--set", f"input_size={settings.student_input}", "--set", f"seed={settings.seed}"]
         train += ["--cache-mib", "512", "--loader-workers", "1"]
         if workspace.run_dir(f"demo-{model}").exists():

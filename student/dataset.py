@@ -96,17 +96,17 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
     def __init__(
         self, records: Sequence[VideoRecord], *, reader: ClipReader, num_segments: int, crop: MultiScaleCrop, seed: int
     ) -> None:
-        self._records = records
+        self.records = records
         self._reader = reader
         self._num_segments = num_segments
         self._crop = crop
         self._seed = seed
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     def __getitem__(self, key: ClipKey) -> TrainClip | DroppedVideo | KinetError:
-        record = self._records[key.item]
+        record = self.records[key.item]
         generator = item_generator(key.item, seed=self._seed, epoch=key.epoch)
         try:
             num_frames = self._reader.num_frames(record)
@@ -175,16 +175,16 @@ class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo]):
     """
 
     def __init__(self, records: Sequence[VideoRecord], *, num_segments: int, input_size: int) -> None:
-        self._records = records
+        self.records = records
         self._reader = ClipReader(None)
         self._num_segments = num_segments
         self._input_size = input_size
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     def __getitem__(self, index: int) -> EvaluationClip | DroppedVideo:
-        record = self._records[index]
+        record = self.records[index]
         try:
             indices = centre_segments(self._reader.num_frames(record), self._num_segments)
             frames = torch.from_numpy(self._reader.read(record, indices).frames)

@@ -4,7 +4,7 @@ Shape suffixes: T frames of a video, W windows, N segments of a window, K classe
 Source: paper section 4.1; TSN's 25 frames x 10 crops.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,10 +94,12 @@ def evaluate_model(
     device: torch.device,
     precision: str = "auto",
     loader_workers: int = 0,
+    left_out: Sequence[DroppedVideo] = (),
 ) -> Scores:
     """Score every video of a data set; those that cannot be read are listed with their reason.
 
-    The model is put into evaluation mode on `device`. The data set's `num_segments` must be the views'.
+    The model is put into evaluation mode on `device`. The data set's `num_segments` must be the views'. `left_out` are
+    videos that are not in the data set because of a fault; they are listed with the others.
 
     Raises:
         InterruptedRun: SIGINT or SIGTERM.
@@ -106,7 +108,7 @@ def evaluate_model(
     video_ids: list[str] = []
     logits_VK: list[Tensor] = []
     labels: list[int] = []
-    missing: list[MissingVideo] = []
+    missing = [MissingVideo(*video) for video in left_out]
     items: Iterator[EvaluationClip | DroppedVideo] = read_one_by_one(dataset, loader_workers=loader_workers)
     with (
         interruptible("no scores were written"),
@@ -114,7 +116,7 @@ def evaluate_model(
     ):
         for done, item in enumerate(items, start=1):
             if isinstance(item, DroppedVideo):
-                missing.append(MissingVideo(item.video_id, item.reason, item.message))
+                missing.append(MissingVideo(*item))
             else:
                 logits_VK.append(score_clip(model, item.frames.to(device), views, precision=precision))
                 video_ids.append(item.video_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from manifests.record import VideoRecord
 from pipeline.datasets import load_dataset
-from pipeline.errors import CheckpointError, ManifestError
+from pipeline.errors import CheckpointError, ManifestError, option_errors
 from pipeline.training.precision import choose_device
 from pipeline.workspace import Workspace
 from student.clips import ClipReader, select_records
@@ -18,12 +18,14 @@ from student.recipes import RunConfig, TrainConfig, apply_overrides, read_recipe
 from student.runs import (
     CLASSES_FILE,
     CONFIG_FILE,
+    build_run_student,
     check_resumed,
     describe_videos,
     existing_run,
+    leave_out_dangerous,
     list_class_names,
+    load_initial_weights,
     load_student,
-    make_student,
     open_labels,
     start_run,
 )
@@ -68,22 +70,27 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
     """Train a run by name; return its folder and what was done.
 
     Raises:
-        ValueError: an override, a value or a combination of values that is wrong.
+        OptionError: an override, a value or a combination of values that is wrong.
         KinetError: manifest, labels, run, weights or reading are at fault, each in its own class.
     """
     recipe = None if request.recipe is None and request.resume else read_recipe(request.recipe or DEFAULT_RECIPE)
-    if recipe is not None:
-        recipe = apply_overrides(recipe, request.overrides)
-    run = request.run or _default_run_name(request, recipe)
+    with option_errors():
+        if recipe is not None:
+            recipe = apply_overrides(recipe, request.overrides)
+        run = request.run or _default_run_name(request, recipe)
     run_dir = existing_run(workspace, run) if request.resume else workspace.run_dir(run)
     saved = read_run_config(run_dir / CONFIG_FILE) if request.resume else None
     if recipe is None:
         assert saved is not None  # for the type checker: only a resumed run has no recipe yet
-        recipe = apply_overrides(saved.recipe, request.overrides)
+        with option_errors():
+            recipe = apply_overrides(saved.recipe, request.overrides)
     manifest = load_dataset(workspace, request.dataset)
     split = request.split or (saved.split if saved else DEFAULT_SPLIT)
     fold = request.fold or (saved.fold if saved else 1)
-    records = select_records(manifest, dataset=request.dataset, split=split, fold=fold)
+    records, set_aside = leave_out_dangerous(
+        select_records(manifest, dataset=request.dataset, split=split, fold=fold),
+        workspace.shards_dir(request.dataset),
+    )
     class_names = list_class_names(manifest)
     config = RunConfig(
         dataset=request.dataset,
@@ -97,7 +104,9 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
     if saved is not None:
         check_resumed(run_dir, saved, config)
     dataset = _train_dataset(workspace, config, records, request)
-    model = make_student(config)
+    with option_errors():
+        model = build_run_student(config)
+    load_initial_weights(model, config)
     if saved is None:
         start_run(run_dir, config, class_names)
     summary = train_loop(
@@ -108,6 +117,7 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
         device=choose_device(),
         resume=request.resume,
         loader_workers=request.loader_workers,
+        left_out=set_aside,
     )
     return run_dir, summary
 
@@ -136,22 +146,26 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
         The accuracy's figures, how they were made, and `scores`, the path of the file.
 
     Raises:
-        ValueError: views that cannot be.
+        OptionError: views that cannot be.
         KinetError: run, manifest, classes or videos are at fault, each in its own class.
     """
     run_dir = existing_run(workspace, request.run)
     config = read_run_config(run_dir / CONFIG_FILE)
-    views = Views(
-        num_segments=request.segments,
-        num_crops=request.crops,
-        window_size=config.recipe.num_segments,
-        windows=request.windows,
-        input_size=config.recipe.input_size,
-    )
+    with option_errors():
+        views = Views(
+            num_segments=request.segments,
+            num_crops=request.crops,
+            window_size=config.recipe.num_segments,
+            windows=request.windows,
+            input_size=config.recipe.input_size,
+        )
     manifest = load_dataset(workspace, request.dataset)
     fold = request.fold or (config.fold if request.dataset == config.dataset else 1)
     split = request.split or _evaluation_split(manifest, request.dataset, fold)
-    records = select_records(manifest, dataset=request.dataset, split=split, fold=fold)
+    records, set_aside = leave_out_dangerous(
+        select_records(manifest, dataset=request.dataset, split=split, fold=fold),
+        workspace.shards_dir(request.dataset),
+    )
     check_classes(run_dir, records)
     model, step = load_student(run_dir, config)
     scores = evaluate_model(
@@ -161,6 +175,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
         device=choose_device(),
         precision=config.recipe.precision,
         loader_workers=request.loader_workers,
+        left_out=set_aside,
     )
     settings = {"run": request.run, "step": step, "dataset": request.dataset, "split": split, "fold": fold}
     summary = {**asdict(measure_accuracy(scores)), **settings, **asdict(views)}

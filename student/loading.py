@@ -1,17 +1,34 @@
 """The order in which a run reads its videos, and the processes that read them."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from manifests.record import VideoRecord
+from pipeline.errors import KinetError, Reason
 from pipeline.training.seeds import epoch_order, num_epoch_steps, step_items
-from student.dataset import ClipKey, TrainBatch, TrainDataset, collate_clips
+from student.dataset import (
+    ClipKey,
+    DroppedVideo,
+    EvaluationClip,
+    EvaluationDataset,
+    TrainBatch,
+    TrainDataset,
+    collate_clips,
+)
 
 Item = TypeVar("Item")
+
+# No batch of sound videos takes this long; a decoder that hangs does.
+READ_TIMEOUT_SEC = 300.0
+
+
+class LoadingError(KinetError):
+    """The processes that read videos cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -64,48 +81,119 @@ class StepPlan:
         keys = [ClipKey(epoch, index) for index in items]
         return [keys[start : start + self.micro_batch] for start in range(0, len(keys), self.micro_batch)]
 
+    def micro_batch_at(self, place: int) -> list[ClipKey]:
+        """Return a micro-batch by its place in the run, from 0."""
+        step, place_in_step = divmod(place, self.step_micro_batches)
+        return self.micro_batches(step)[place_in_step]
+
 
 class _RemainingBatches:
-    """Every micro-batch from one step to the run's end, as DataLoader wants it: something to iterate over."""
+    """Every micro-batch from one place to the run's end, as DataLoader wants it: something to iterate over."""
 
-    def __init__(self, plan: StepPlan, start_step: int) -> None:
+    def __init__(self, plan: StepPlan, start: int) -> None:
         self._plan = plan
-        self._start_step = start_step
+        self._start = start
 
     def __iter__(self) -> Iterator[list[ClipKey]]:
-        for step in range(self._start_step, self._plan.total_steps):
-            yield from self._plan.micro_batches(step)
+        step, place_in_step = divmod(self._start, self._plan.step_micro_batches)
+        for number in range(step, self._plan.total_steps):
+            yield from self._plan.micro_batches(number)[place_in_step:]
+            place_in_step = 0
 
 
 def read_batches(
-    dataset: TrainDataset, plan: StepPlan, *, start_step: int, loader_workers: int, pin_memory: bool
+    dataset: TrainDataset,
+    plan: StepPlan,
+    *,
+    start_step: int,
+    loader_workers: int,
+    pin_memory: bool,
+    timeout_sec: float = READ_TIMEOUT_SEC,
 ) -> Iterator[TrainBatch]:
-    """Read a run's micro-batches in order, from one step on to the end; the workers live as long as the iterator."""
-    loader: DataLoader[TrainBatch] = DataLoader(
-        dataset,  # type: ignore[arg-type]  # its samples become a TrainBatch in collate_clips
-        batch_sampler=_RemainingBatches(plan, start_step),
-        collate_fn=collate_clips,
-        num_workers=loader_workers,
-        pin_memory=pin_memory,
-        worker_init_fn=quiet_worker,
-        # Its own generator: the loader would draw a number from torch's global one, which dropout uses.
-        generator=torch.Generator().manual_seed(0),
-    )
-    return iter(loader)
+    """Read a run's micro-batches in order, from one step on to the end; the workers live as long as the iterator.
+
+    Where a batch takes longer than `timeout_sec`, all its videos are dropped as timed out: which of them hangs is not
+    known. Without workers nothing can be timed.
+
+    Raises:
+        LoadingError: a reading process died.
+    """
+    first = start_step * plan.step_micro_batches
+
+    def open_loader(start: int) -> DataLoader[TrainBatch]:
+        return DataLoader(
+            dataset,  # type: ignore[arg-type]  # its samples become a TrainBatch in collate_clips
+            batch_sampler=_RemainingBatches(plan, first + start),
+            collate_fn=collate_clips,
+            num_workers=loader_workers,
+            pin_memory=pin_memory,
+            worker_init_fn=quiet_worker,
+            timeout=timeout_sec if loader_workers else 0,
+            # Its own generator: the loader would draw a number from torch's global one, which dropout uses.
+            generator=torch.Generator().manual_seed(0),
+        )
+
+    def timed_out(place: int) -> TrainBatch:
+        return collate_clips(
+            [_timed_out(dataset.records[key.item], timeout_sec) for key in plan.micro_batch_at(first + place)]
+        )
+
+    return _read_in_order(open_loader, plan.total_steps * plan.step_micro_batches - first, timed_out)
 
 
-def read_one_by_one(dataset: Dataset[Item], *, loader_workers: int) -> Iterator[Item]:
-    """Read every item of a data set in order."""
-    return iter(
-        DataLoader(
+def read_one_by_one(
+    dataset: EvaluationDataset, *, loader_workers: int, timeout_sec: float = READ_TIMEOUT_SEC
+) -> Iterator[EvaluationClip | DroppedVideo]:
+    """Read every video of a data set in order; one that takes longer than `timeout_sec` is dropped as timed out.
+
+    Raises:
+        LoadingError: a reading process died.
+    """
+
+    def open_loader(start: int) -> DataLoader[EvaluationClip | DroppedVideo]:
+        return DataLoader(
             dataset,
             batch_size=None,
+            sampler=range(start, len(dataset)),
             num_workers=loader_workers,
             worker_init_fn=quiet_worker,
             prefetch_factor=1 if loader_workers else None,
+            timeout=timeout_sec if loader_workers else 0,
             generator=torch.Generator().manual_seed(0),
         )
-    )
+
+    return _read_in_order(open_loader, len(dataset), lambda place: _timed_out(dataset.records[place], timeout_sec))
+
+
+def _read_in_order(
+    open_loader: Callable[[int], DataLoader[Item]], num_items: int, timed_out: Callable[[int], Item]
+) -> Iterator[Item]:
+    """Yield every item, that of `timed_out` in place of one that does not come in time; then start new workers."""
+    place = 0
+    while place < num_items:
+        loader = iter(open_loader(place))
+        while place < num_items:
+            try:
+                item = next(loader)
+            except RuntimeError as error:
+                if "DataLoader worker" in str(error):
+                    raise LoadingError(
+                        f"a reading process died ({str(error).splitlines()[0]}); it may lack memory (give fewer "
+                        "--loader-workers or less --cache-mib), or a video crashes the decoder (kinet-pipeline "
+                        "manifest check finds it)"
+                    ) from error
+                if "timed out" not in str(error):
+                    raise
+                yield timed_out(place)
+                place += 1
+                break
+            yield item
+            place += 1
+
+
+def _timed_out(record: VideoRecord, timeout_sec: float) -> DroppedVideo:
+    message = f"{record.path}: it, or a video read together with it, took more than {timeout_sec:g} s to read"
+    return DroppedVideo(record.video_id, Reason.TIMEOUT.value, message)
 
 
 def quiet_worker(worker_id: int) -> None:

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import logging
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from manifests.record import VideoRecord
-from pipeline.errors import CheckpointError, WorkspaceError
+from pipeline.errors import CheckpointError, Reason, WorkspaceError
 from pipeline.files import disk_fault, write_atomically
 from pipeline.shards import LabelIndex
+from pipeline.shards.quarantine import read_quarantine
 from pipeline.training.checkpoint import load_latest_checkpoint
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
+from student.dataset import DroppedVideo
 from student.initialisation import load_imagenet_weights
 from student.recipes import RunConfig, list_differences, write_run_config
 from student.train import CHECKPOINT_DIR
@@ -44,6 +46,26 @@ def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) 
             "%d of %d videos have no labels; only the action loss sees them", len(records) - num_labelled, len(records)
         )
     return labels
+
+
+def leave_out_dangerous(
+    records: list[VideoRecord], shards_dir: Path
+) -> tuple[list[VideoRecord], tuple[DroppedVideo, ...]]:
+    """Part the videos that crashed or hung the decoder in stage one from the others.
+
+    Videos that it set aside for other reasons stay: reading them again is harmless, and they may have been mended.
+    """
+    dangerous = {
+        name: DroppedVideo(name, video.reason, f"left out, as in stage one: {video.message}")
+        for name, video in read_quarantine(shards_dir).items()
+        if video.reason in (Reason.CRASHED, Reason.TIMEOUT)
+    }
+    set_aside = tuple(dangerous[record.video_id] for record in records if record.video_id in dangerous)
+    if set_aside:
+        counted = Counter(video.reason for video in set_aside)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counted.items())
+        logger.warning("%d of %d videos are left out: quarantined (%s)", len(set_aside), len(records), reasons)
+    return [record for record in records if record.video_id not in dangerous], set_aside
 
 
 def start_run(run_dir: Path, config: RunConfig, class_names: list[str]) -> None:
@@ -98,15 +120,14 @@ def existing_run(workspace: Workspace, run: str) -> Path:
     return run_dir
 
 
-def make_student(config: RunConfig) -> Student:
-    """Build a run's student with its initial weights.
+def build_run_student(config: RunConfig) -> Student:
+    """Build a run's student with a random start.
 
     Raises:
         ValueError: a model or backbone that does not exist, or readings that contradict each other.
-        CheckpointError: the file of initial weights is missing or does not fit.
     """
     recipe = config.recipe
-    model = build_student(
+    return build_student(
         model=recipe.model,
         backbone=recipe.backbone,
         num_classes=config.num_classes,
@@ -115,13 +136,21 @@ def make_student(config: RunConfig) -> Student:
         options=recipe.kinet,
         seed=recipe.seed,
     )
-    if config.init:
-        init_path = Path(config.init)
-        if init_path.is_dir():
-            load_run_weights(model, init_path)
-        else:
-            load_imagenet_weights(model, init_path)
-    return model
+
+
+def load_initial_weights(model: Student, config: RunConfig) -> None:
+    """Give a student the weights that its run starts from; without `init` it keeps its random ones.
+
+    Raises:
+        CheckpointError: the weights are missing or do not fit.
+    """
+    if not config.init:
+        return
+    init_path = Path(config.init)
+    if init_path.is_dir():
+        load_run_weights(model, init_path)
+    else:
+        load_imagenet_weights(model, init_path)
 
 
 def load_run_weights(model: Student, run_dir: Path) -> None:
@@ -150,7 +179,7 @@ def load_student(run_dir: Path, config: RunConfig) -> tuple[Student, int]:
         CheckpointError: no checkpoint, or one that is damaged or of another student.
     """
     state = _last_checkpoint(run_dir)
-    model = make_student(replace(config, init=""))
+    model = build_run_student(config)
     _load_weights(model, state["model"], run_dir)
     return model, state["step"]
 

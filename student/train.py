@@ -7,7 +7,7 @@ Shape suffixes: B videos, T segments, S input size.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.training.precision import autocast
 from pipeline.training.runlog import MetricsLog, RunProgress
 from pipeline.training.stop import StopRequest
 from student.build import Student
-from student.dataset import TrainBatch, TrainDataset
+from student.dataset import DroppedVideo, TrainBatch, TrainDataset
 from student.loading import StepPlan, read_batches
 from student.losses import JointTargets, LossWeights, joint_loss
 from student.parameters import freeze_batchnorm_except_first, parameter_groups
@@ -46,14 +46,14 @@ class TrainSummary:
     Attributes:
         steps: optimiser steps, of all the run's parts together.
         epochs: passes over the data set.
-        loss: of the last step; NaN where this process had no step to do.
+        loss: of the last step; None where this process had no step to do.
         seconds: of this process.
         faults: videos and frames that could not be used, by reason.
     """
 
     steps: int
     epochs: int
-    loss: float
+    loss: float | None
     seconds: float
     faults: dict[str, int]
 
@@ -67,6 +67,7 @@ def train_loop(
     device: torch.device,
     resume: bool = False,
     loader_workers: int = 0,
+    left_out: Sequence[DroppedVideo] = (),
     after_step: Callable[[int], None] | None = None,
 ) -> TrainSummary:
     """Train a student by a recipe and leave checkpoints and metrics in the run's folder.
@@ -81,7 +82,9 @@ def train_loop(
         run_dir: of the run; made where it does not exist.
         device: CPU or CUDA.
         resume: go on from the newest checkpoint; from the start where there is none.
-        loader_workers: processes that read; 0 reads in this one. The result does not depend on it.
+        loader_workers: processes that read; 0 reads in this one, and then a video that hangs its decoder hangs the
+            run. The result does not depend on it.
+        left_out: videos that are not in `dataset` because of a fault; they are counted with the others.
         after_step: called with the number of steps done, after what is to be saved of the step is saved.
 
     Raises:
@@ -108,7 +111,9 @@ def train_loop(
         )
         run_dir.mkdir(parents=True, exist_ok=True)
         stepper = _Stepper(config, model, optimizer, plan, device, batches, FaultLog(run_dir))
-        loss = float("nan")
+        loss: float | None = None
+        for video in left_out:
+            stepper.faults.note(video.video_id, video.reason, video.message)
         with (
             MetricsLog(run_dir, start_step=step) as log,
             RunProgress("train", total=plan.total_steps, done=step, line_every=config.log_every) as progress,
@@ -120,7 +125,8 @@ def train_loop(
                 epoch_ends = step % plan.epoch_steps == 0
                 if step % config.log_every == 0 or epoch_ends:
                     log.write(step, values)
-                progress.update(step, f"epoch {plan.epoch_of(step - 1) + 1}/{plan.epochs} loss {loss:.4f}")
+                shown = "" if loss is None else f" loss {loss:.4f}"
+                progress.update(step, f"epoch {plan.epoch_of(step - 1) + 1}/{plan.epochs}{shown}")
                 regular = config.checkpoint_every and step % config.checkpoint_every == 0
                 if epoch_ends or regular or stop.signal is not None:
                     save_checkpoint(_state(step, model, optimizer, device), checkpoint_dir, step=step)

@@ -5,6 +5,8 @@ import logging
 from collections import Counter
 from pathlib import Path
 
+from pipeline.files import write_atomically
+
 logger = logging.getLogger(__name__)
 
 FAULTS_FILE = "faults.jsonl"
@@ -22,11 +24,12 @@ class FaultLog:
         self._path = run_dir / FAULTS_FILE
         self._seen: dict[tuple[str, str], str] = {}
         if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                try:
-                    fault = json.loads(line)
-                except json.JSONDecodeError:
-                    break
+            text = self._path.read_text(encoding="utf-8")
+            whole, _, cut_short = text.rpartition("\n")
+            if cut_short:  # by a crash; the next line must not be joined to it
+                write_atomically(self._path, f"{whole}\n" if whole else "")
+            for line in whole.splitlines():
+                fault = json.loads(line)
                 self._seen[fault["name"], fault["kind"]] = fault["message"]
 
     def note(self, name: str, kind: str, message: str) -> None:

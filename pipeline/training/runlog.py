@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from pipeline.files import write_atomically
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -25,13 +27,13 @@ class MetricsLog:
         run_dir.mkdir(parents=True, exist_ok=True)
         path = run_dir / METRICS_FILE
         kept = [json.dumps(row) for row in read_metrics(run_dir) if row["step"] <= start_step]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_atomically(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=start_step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log the values of one step; the line is on disk when this returns."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)

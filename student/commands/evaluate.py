@@ -4,14 +4,14 @@ import json
 
 import click
 
-from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
 
 
 @click.command("evaluate")
-@click.argument("run")
+@click.argument("run", callback=require_name)
 @dataset_option
-@click.option("--split", metavar="NAME", help="Videos to score.  [default: val, else test]")
+@click.option("--split", metavar="NAME", callback=require_name, help="Videos to score.  [default: val, else test]")
 @click.option("--fold", type=click.IntRange(min=1), help="Official split.  [default: the run's on its own data set]")
 @click.option("--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a video.")
 @click.option("--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame.")
@@ -41,22 +41,19 @@ def evaluate(
     """Score RUN on a split: 25 segments and 10 crops of each video; per-video scores go to the run's folder."""
     from student.jobs import EvaluateRequest, evaluate_run
 
-    try:
-        result = evaluate_run(
-            workspace,
-            EvaluateRequest(
-                run=run,
-                dataset=dataset,
-                split=split,
-                fold=fold,
-                segments=segments,
-                crops=int(crops),
-                windows="strided" if windows == "strided" else "sliding",
-                loader_workers=loader_workers,
-            ),
-        )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    result = evaluate_run(
+        workspace,
+        EvaluateRequest(
+            run=run,
+            dataset=dataset,
+            split=split,
+            fold=fold,
+            segments=segments,
+            crops=int(crops),
+            windows="strided" if windows == "strided" else "sliding",
+            loader_workers=loader_workers,
+        ),
+    )
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import dataset_option, debug_option, json_option, workspace_option
+from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
 
 
@@ -20,11 +20,16 @@ from pipeline.workspace import Workspace
 )
 @click.option("--model", metavar="NAME", help="kinet or tsn; short for --set model=NAME.")
 @click.option("--backbone", metavar="NAME", help="resnet50, resnet18 or squeezenet1_1; short for --set backbone=NAME.")
-@click.option("--run", metavar="NAME", help="The run's name.  [default: of data set, model, backbone and fold]")
+@click.option(
+    "--run",
+    metavar="NAME",
+    callback=require_name,
+    help="The run's name.  [default: of data set, model, backbone and fold]",
+)
 @click.option(
     "--init", type=click.Path(path_type=Path), metavar="FILE|RUN_DIR", help="ImageNet weights, or another run."
 )
-@click.option("--split", metavar="NAME", help="Videos to train on.  [default: train]")
+@click.option("--split", metavar="NAME", callback=require_name, help="Videos to train on.  [default: train]")
 @click.option("--fold", type=click.IntRange(min=1), help="Of a data set with several official splits.  [default: 1]")
 @click.option("--resume", is_flag=True, help="Go on with the run from its last checkpoint.")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
@@ -64,14 +69,10 @@ def train_student(
         loader_workers=loader_workers,
         cache_mib=cache_mib,
     )
-    try:
-        run_dir, summary = train_run(workspace, request)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    run_dir, summary = train_run(workspace, request)
     if as_json:
         click.echo(json.dumps({"run_dir": str(run_dir), **asdict(summary)}))
         return
     unused = ", ".join(f"{count} {kind}" for kind, count in summary.faults.items()) or "none"
-    click.echo(
-        f"{run_dir}: {summary.steps} steps, loss {summary.loss:.4f}, {summary.seconds:.0f} s; unusable: {unused}"
-    )
+    loss = "nothing left to do" if summary.loss is None else f"loss {summary.loss:.4f}"
+    click.echo(f"{run_dir}: {summary.steps} steps, {loss}, {summary.seconds:.0f} s; unusable: {unused}")

@@ -92,9 +92,45 @@ def test_train_then_evaluate(workspace: Path, capsys: pytest.CaptureFixture[str]
     assert "--resume" in again[2]
     other = train(capsys, workspace, "--run", "r", "--resume", "--set", "learning_rate=0.5")
     assert other[0] == 1
-    assert "learning_rate 0.01 -> 0.5" in other[2]
-    finished = train(capsys, workspace, "--run", "r", "--resume", "--loader-workers", "0")
+    assert "learning_rate 0.003 -> 0.5" in other[2]
+    metrics = (workspace / "runs" / "r" / "metrics.jsonl").read_text()
+    finished = train(capsys, workspace, "--run", "r", "--resume", "--loader-workers", "0", "--json")
     assert finished[0] == 0, finished[2]
+    assert json.loads(finished[1], parse_constant=pytest.fail)["loss"] is None
+    assert (workspace / "runs" / "r" / "metrics.jsonl").read_text() == metrics
+
+
+def test_videos_that_crashed_stage_one_are_not_decoded_again(
+    workspace: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their files are gone here, so that decoding them would give another reason."""
+    receipt_path = next((workspace / "shards" / "boxes").glob("train*.json"))
+    receipt = json.loads(receipt_path.read_text())
+    for outcome, reason in zip((receipt["outcomes"][1], receipt["outcomes"][4]), ("crashed", "timeout"), strict=True):
+        outcome.update(outcome="quarantined", reason=reason, message="it did", frames=0)
+    receipt_path.write_text(json.dumps(receipt))
+    manifest = workspace / "manifests" / "boxes.csv"
+    manifest.write_text(manifest.read_text().replace("box1.mp4", "gone.mp4").replace("box4.mp4", "gone.mp4"))
+    code, out, err = train(capsys, workspace, *SMALL, "--run", "r", "--json")
+    assert code == 0, err
+    assert json.loads(out)["faults"] == {"crashed": 1}
+    assert "1 of 4 videos are left out: quarantined (1 crashed)" in caplog.text
+    arguments = ["--dataset", "boxes", "--workspace", workspace, "--loader-workers", "0", "--segments", "3", "--json"]
+    code, out, err = call(capsys, "evaluate", "r", *arguments, "--crops", "1")
+    assert code == 0, err
+    result = json.loads(out)
+    assert (result["videos"], result["missing"], result["missing_reasons"]) == (1, 1, {"timeout": 1})
+
+
+def test_a_value_error_that_is_no_wrong_option_keeps_its_traceback(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a fault of the program")
+
+    monkeypatch.setattr("student.jobs.select_records", broken)
+    with pytest.raises(ValueError, match="a fault of the program"):
+        train(capsys, workspace, *SMALL)
 
 
 def test_each_fault_is_one_clear_line(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +144,9 @@ def test_each_fault_is_one_clear_line(workspace: Path, tmp_path: Path, capsys: p
     fault(2, "did you mean 'kinet'", "--model", "kinnet")
     fault(2, "backbone: expected one of", "--backbone", "resnet101")
     fault(2, "--run", "--resume")
+    for option in ("--run", "--split", "--dataset"):
+        for name in ("../up", "a/b", "..", "", "-x"):
+            fault(2, "expected letters, digits", f"{option}={name}")
     fault(1, "did you mean kinetics400", "--recipe", "kinetics4000")
     fault(1, "splits there are: test, train", "--split", "val")
     fault(1, "fold 2", "--fold", "2")
