@@ -41,7 +41,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[VideoRecord]:
     """
     path = Path(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as manifest_file, _collection_paused():
+        with path.open(encoding="utf-8-sig", newline="") as manifest_file, collection_paused():
             return _read_rows(path, csv.reader(manifest_file, strict=True))
     except FileNotFoundError:
         raise _missing_manifest(path) from None
@@ -268,7 +268,7 @@ def _rebuild(path: Path) -> str:
 
 
 @contextmanager
-def _collection_paused() -> Iterator[None]:
+def collection_paused() -> Iterator[None]:
     """Pause the cyclic garbage collector: it would walk hundreds of thousands of new records that hold no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()

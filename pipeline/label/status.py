@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.manifest import collection_paused
 from pipeline.errors import ShardError
 from pipeline.files import write_atomically
 from pipeline.label.plan import PlannedShard
@@ -74,17 +75,18 @@ def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint:
         ShardError: a receipt is damaged, or belongs to other labels than the plan's.
     """
     receipts = {}
-    for shard in shards:
-        path = shards_dir / f"{shard.name}.json"
-        if not path.exists():
-            continue
-        receipt = read_receipt(path)
-        if receipt.fingerprint != fingerprint:
-            raise ShardError(
-                f"shard {shard.name}: its receipt has fingerprint {receipt.fingerprint[:12]}, the plan "
-                f"{fingerprint[:12]}; run kinet-pipeline verify --repair"
-            )
-        receipts[shard.name] = receipt
+    with collection_paused():
+        for shard in shards:
+            path = shards_dir / f"{shard.name}.json"
+            if not path.exists():
+                continue
+            receipt = read_receipt(path)
+            if receipt.fingerprint != fingerprint:
+                raise ShardError(
+                    f"shard {shard.name}: its receipt has fingerprint {receipt.fingerprint[:12]}, the plan "
+                    f"{fingerprint[:12]}; run kinet-pipeline verify --repair"
+                )
+            receipts[shard.name] = receipt
     return receipts
 
 

@@ -11,6 +11,7 @@ from pipeline.files import write_atomically
 from pipeline.shards.schema import REPAIR_HINT, SCHEMA_VERSION, is_shard_name
 
 Outcome = Literal["ok", "partial", "quarantined"]
+_OUTCOMES = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +37,8 @@ class VideoOutcome:
     attempts: int = 1
 
     def __post_init__(self) -> None:
-        if self.outcome not in get_args(Outcome):
-            raise ValueError(f"video {self.video_id}: outcome {self.outcome!r}, expected one of {get_args(Outcome)}")
+        if self.outcome not in _OUTCOMES:
+            raise ValueError(f"video {self.video_id}: outcome {self.outcome!r}, expected one of {_OUTCOMES}")
         if (self.reason is None) != (self.outcome == "ok"):
             raise ValueError(f"video {self.video_id}: outcome {self.outcome} with reason {self.reason}")
         if self.frames < 0 or (self.outcome == "quarantined" and self.frames):

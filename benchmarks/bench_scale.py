@@ -1,0 +1,143 @@
+"""Time what a driver does for a data set of Kinetics-400's size: the plan, `status`, and a start with nothing to do.
+
+The workspace has a manifest, a plan and a receipt for every shard, and two teachers of full size with random weights;
+the shards themselves and the videos are not needed for any of it. Each step runs in a process of its own, as a user
+would run it; memory is that process's peak.
+
+Run: ``python benchmarks/bench_scale.py [shards]``; 2,100 shards of 128 videos without an argument.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+KINETICS_SHARDS = 2_100
+VIDEOS_PER_SHARD = 128
+DATASET = "large"
+TEACHERS = {"human": ("pspnet_densenet121", 20), "scene": ("resnet152", 365)}
+
+# The plan as a first start makes it, without the teachers: read the manifest, hash it, cut it, write.
+PLAN = """
+import sys
+from pathlib import Path
+from pipeline.datasets import load_dataset
+from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
+from pipeline.workspace import Workspace
+records = load_dataset(Workspace.locate(sys.argv[1]), sys.argv[2])
+plan = Plan(sys.argv[2], 128, {"manifest": manifest_digest(records)}, partition(records, 128))
+write_plan(Path(sys.argv[3]), plan)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took: wall seconds, its own processor seconds, and peak memory."""
+
+    seconds: float
+    cpu_sec: float
+    peak_mb: float
+
+
+def make_workspace(folder: str, num_shards: int) -> None:
+    """Write manifest, teachers, plan and receipts, all shards committed; every 200th video quarantined."""
+    # Here, and called in a process of its own: a program that this one starts would begin with this one's peak memory.
+    from manifests import VideoRecord, write_manifest
+    from pipeline.label.local import LocalPool
+    from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
+    from pipeline.label.settings import LabelSettings, TeacherSettings
+    from pipeline.shards import Receipt, VideoOutcome, write_receipt
+    from pipeline.workspace import Workspace
+    from teachers.architectures import Kind, build_network, default_preprocessing
+    from teachers.storage import TeacherCard, save_teacher
+
+    workspace = Workspace(Path(folder))
+    videos_dir = workspace.videos_dir(DATASET)
+    videos_dir.mkdir(parents=True)
+    records = [
+        VideoRecord(
+            f"{row:011d}_{row % 300:06d}",
+            videos_dir / f"class_{row % 400}" / f"{row:011d}_{row % 300:06d}.mp4",
+            "train" if row < num_shards * VIDEOS_PER_SHARD * 9 // 10 else "val",
+            row % 400,
+            f"playing instrument {row % 400}",
+            num_frames=300,
+            fps=29.97,
+            height=256,
+            width=340,
+        )
+        for row in range(num_shards * VIDEOS_PER_SHARD)
+    ]
+    write_manifest(workspace.manifest_path(DATASET), records)
+    for kind, (architecture, classes) in ((Kind(name), network) for name, network in TEACHERS.items()):
+        card = TeacherCard(kind, architecture, classes, default_preprocessing(kind), "random weights")
+        save_teacher(build_network(kind, architecture, classes), card, workspace.teacher_path(kind))
+    settings = TeacherSettings(workspace.teacher_path(Kind.HUMAN), workspace.teacher_path(Kind.SCENE))
+    shards_dir = workspace.shards_dir(DATASET)
+    with LocalPool(settings, LabelSettings(), shards_dir) as pool:
+        ingredients = {"manifest": manifest_digest(records), **pool.describe(measure=False).ingredients}
+    plan = Plan(DATASET, VIDEOS_PER_SHARD, ingredients, partition(records, VIDEOS_PER_SHARD))
+    write_plan(shards_dir, plan)
+    for shard in plan.shards:
+        outcomes = tuple(
+            VideoOutcome(video_id=record.video_id, outcome="quarantined", reason="truncated", message="made up")
+            if place % 200 == 7
+            else VideoOutcome(video_id=record.video_id, outcome="ok", frames=300, declared_frames=300)
+            for place, record in enumerate(shard.records)
+        )
+        videos = sum(outcome.outcome == "ok" for outcome in outcomes)
+        receipt = Receipt(
+            dataset=DATASET,
+            split=shard.split,
+            shard=shard.name,
+            shard_index=shard.index,
+            shard_count=shard.count,
+            sha256="0" * 64,
+            shard_bytes=25_000_000,
+            frames=300 * videos,
+            videos=videos,
+            fingerprint=plan.fingerprint,
+            outcomes=outcomes,
+            seconds=60.0,
+            stage_seconds={"decode_wait": 30.0, "teachers": 25.0, "write": 4.0},
+        )
+        write_receipt(shards_dir / f"{shard.name}.json", receipt)
+
+
+def measure(*command: str) -> Cost:
+    """Run a program to its end, in peace; exit where it fails."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, code, usage = os.wait4(process.pid, 0)
+    if code:
+        sys.exit(f"{' '.join(command)} failed")
+    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def main() -> None:
+    """Print the figures."""
+    num_shards = int(sys.argv[1]) if len(sys.argv) > 1 else KINETICS_SHARDS
+    with tempfile.TemporaryDirectory() as folder:
+        making = multiprocessing.get_context("spawn").Process(target=make_workspace, args=(folder, num_shards))
+        making.start()
+        making.join()
+        if making.exitcode:
+            sys.exit("the workspace could not be made")
+        command = [sys.executable, "-m", "pipeline.cli"]
+        options = ["--dataset", DATASET, "--workspace", folder, "--json"]
+        print(f"{num_shards} shards, {num_shards * VIDEOS_PER_SHARD} videos, {os.cpu_count()} cores")
+        for name, cost in {
+            "plan": measure(sys.executable, "-c", PLAN, folder, DATASET, str(Path(folder, "plan"))),
+            "status": measure(*command, "status", *options),
+            "label, all done, this process": measure(*command, "label", "--workers", "0", *options),
+            "label, all done, Ray": measure(*command, "label", "--workers", "1", *options),
+        }.items():
+            print(f"{name:<30} {cost.seconds:6.1f} s   {cost.cpu_sec:6.1f} s of processor   {cost.peak_mb:6.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
