@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.training.precision import autocast
+from pipeline.training.precision import autocast, ready_for_inference
 from teachers.architectures import Kind
 from teachers.preprocessing import Preprocessing, prepare_frames
 from teachers.psp import PspNet, pspnet_densenet121, pspnet_squeezenet1_1
@@ -39,7 +39,7 @@ class HumanTeacher:
     def __init__(
         self, network: PspNet, *, preprocessing: Preprocessing, precision: str = "float32", name: str, sha256: str = ""
     ) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = ready_for_inference(network, precision)
         self.preprocessing = preprocessing
         self.precision = precision
         self.name = name

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
-from pipeline.training.precision import autocast
+from pipeline.training.precision import autocast, ready_for_inference
 from teachers.architectures import Kind, resnet152_places365
 from teachers.preprocessing import Preprocessing, prepare_frames
 from teachers.storage import load_teacher
@@ -37,7 +37,7 @@ class SceneTeacher:
         name: str,
         sha256: str = "",
     ) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = ready_for_inference(network, precision)
         self.preprocessing = preprocessing
         self.precision = precision
         self.name = name

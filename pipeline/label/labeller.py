@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
+from pipeline.label.batches import FrameRows, TeacherBatches
 from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings
@@ -26,15 +26,6 @@ from pipeline.shards import (
     write_receipt,
 )
 from pipeline.shards.receipts import Outcome
-from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
-
-
-class FrameRows(NamedTuple):
-    """What the teachers say of n frames: bool [n, H, W], int64 [n, 5], float32 [n, 5]."""
-
-    masks: NDArray[np.bool_]
-    scene_indices: NDArray[np.int64]
-    scene_probs: NDArray[np.float32]
 
 
 class _Identities(NamedTuple):
@@ -53,52 +44,6 @@ class _VideoRows:
     end: VideoEnd | None = None
     void: bool = False
     begun: bool = False
-
-
-class TeacherBatches:
-    """Run both teachers over frames in batches of one fixed size.
-
-    Every batch has `batch_size` frames, the last one filled up with what an earlier one left: a frame's label then
-    comes from the same kernels whatever its neighbours are, so that a resumed run's shards equal an unbroken one's.
-    Each batch is uploaded once, as uint8, for both teachers.
-    """
-
-    def __init__(self, teachers: Teachers, batch_size: int) -> None:
-        self._teachers = teachers
-        self._frames = np.zeros((batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
-        self._filled = 0
-        self.busy_sec = 0.0
-
-    def add(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
-        """Take frames uint8 [n, H, W, 3] in; return the rows of every batch that became full."""
-        rows = []
-        while len(pixels):
-            taken = min(len(pixels), len(self._frames) - self._filled)
-            self._frames[self._filled : self._filled + taken] = pixels[:taken]
-            self._filled += taken
-            pixels = pixels[taken:]
-            if self._filled == len(self._frames):
-                rows.append(self._run())
-        return rows
-
-    def finish(self) -> list[FrameRows]:
-        """Return the rows of the frames that do not fill a batch."""
-        return [self._run()] if self._filled else []
-
-    def _run(self) -> FrameRows:
-        started = time.monotonic()
-        frames_BHWC = torch.from_numpy(self._frames).to(self._teachers.device)
-        masks_BHW = self._teachers.human.predict_masks(frames_BHWC)
-        scenes = self._teachers.scene.predict_scenes(frames_BHWC)
-        kept = self._filled
-        rows = FrameRows(
-            masks_BHW[:kept].cpu().numpy(),
-            scenes.indices_BK[:kept].cpu().numpy(),
-            scenes.probs_BK[:kept].float().cpu().numpy(),
-        )
-        self._filled = 0
-        self.busy_sec += time.monotonic() - started
-        return rows
 
 
 class ShardLabeller:

@@ -99,12 +99,14 @@ class ShardWorker:
         """Time one batch, after one that warms up."""
         import torch
 
-        from pipeline.label.labeller import TeacherBatches
+        from pipeline.label.batches import TeacherBatches
 
         batch_size = self._settings.batch_size
         frames = torch.randint(0, 256, (batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=torch.uint8).numpy()
         batches = TeacherBatches(teachers, batch_size)
         batches.add(frames)
+        batches.finish()
         started = time.monotonic()
         batches.add(frames)
+        batches.finish()
         return batch_size / (time.monotonic() - started)
