@@ -48,6 +48,7 @@ class Reason(StrEnum):
     CORRUPT = "corrupt"
     CRASHED = "crashed"
     TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 class OptionError(KinetError):

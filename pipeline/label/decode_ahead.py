@@ -1,9 +1,12 @@
 """Decode the videos of a shard ahead of the teachers, in processes that may crash or hang without harm."""
 
+import contextlib
+import logging
 import multiprocessing.connection
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,11 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
-from pipeline.errors import Reason
-from pipeline.label.messages import FrameChunk, VideoDone
+from pipeline.errors import KinetError, Reason
+from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, VideoDone
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
+logger = logging.getLogger(__name__)
+
 MAX_ATTEMPTS = 3
+DECODER_PROGRAM = "pipeline.label.decoder_process"
+# A process that was killed but reads from a disk that does not answer cannot end; it is left to the system.
+KILL_WAIT_SEC = 10.0
+# Imports from a busy network disk may take minutes; a process that was killed meanwhile is started again.
+START_SEC = 300.0
+MAX_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -58,17 +69,27 @@ DecodeEvent = tuple[VideoRecord, DecodedChunk | VideoRestarted | VideoEnd]
 class DecodeAhead:
     """A few decoding processes that work through lists of videos; close it after use.
 
+    The thread that calls `events` must live as long as the processes shall: the kernel ends them with it.
+
     Args:
         num_processes: how many decode side by side.
         stall_sec: a decoder that sends nothing for so long while its video is waited for has hung.
+        limits: of one process and one video.
+        program: the module that decodes; another one than ours in tests.
     """
 
-    def __init__(self, num_processes: int, *, stall_sec: float = 120.0) -> None:
+    def __init__(
+        self,
+        num_processes: int,
+        *,
+        stall_sec: float = 120.0,
+        limits: DecodeLimits | None = None,
+        program: str = DECODER_PROGRAM,
+    ) -> None:
         if num_processes < 1:
             raise ValueError(f"num_processes is {num_processes}; give 1 or more")
         self.wait_sec = 0.0
-        self._stall_sec = stall_sec
-        self._idle = [_Decoder() for _ in range(num_processes)]
+        self._idle = [_Decoder(program, limits or DecodeLimits(), stall_sec) for _ in range(num_processes)]
 
     def close(self) -> None:
         """End the processes."""
@@ -102,7 +123,7 @@ class DecodeAhead:
         attempt = 1
         while True:
             started = time.monotonic()
-            received = decoder.receive(self._stall_sec)
+            received = decoder.receive()
             self.wait_sec += time.monotonic() - started
             if isinstance(received, DecodedChunk):
                 yield received
@@ -128,42 +149,47 @@ class _Death:
 class _Decoder:
     """One decoding process, started when it is first needed and again after it died."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str, limits: DecodeLimits, stall_sec: float) -> None:
+        self._program = program
+        self._limits = limits
+        self._stall_sec = stall_sec
+        self._path: Path | None = None
+        self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
     def start(self, path: Path) -> None:
         """Tell the process to decode a video; start one where none runs."""
-        for _ in range(2):
-            if self._process is None or self._process.poll() is not None:
-                self._launch()
-            assert self._connection is not None
-            try:
-                self._connection.send(str(path))
-                return
-            except OSError:
-                # It died idle, between two videos: nobody's fault but its own.
-                self.close()
-        raise RuntimeError("a decoding process ended as soon as it was started")
+        self._path = path
+        if self._process is None or self._process.poll() is not None:
+            self._launch()
+        assert self._connection is not None
+        # One that died idle, between two videos, is found out by `receive`.
+        with contextlib.suppress(OSError):
+            self._connection.send(str(path))
 
-    def receive(self, stall_sec: float) -> DecodedChunk | VideoDone | _Death:
+    def receive(self) -> DecodedChunk | VideoDone | _Death:
         """Wait for the next message of the video, or find that the process is dead or hangs."""
-        assert self._connection is not None and self._process is not None
+        if not self._ready:
+            self._await_start()
+        assert self._connection is not None
+        stalled = _Death(Reason.TIMEOUT, f"the decoder gave nothing for {self._stall_sec:g} s")
         try:
-            if not self._connection.poll(stall_sec):
+            if not self._connection.poll(self._stall_sec):
                 self.close()
-                return _Death(Reason.TIMEOUT, f"the decoder gave nothing for {stall_sec:.0f} s")
+                return stalled
             message: FrameChunk | VideoDone = self._connection.recv()
             if isinstance(message, VideoDone):
                 return message
             pixels = np.empty((message.num_frames, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
             self._connection.recv_bytes_into(pixels.reshape(-1).data)
             return DecodedChunk(pixels, message.valid, message.hashes)
-        except (EOFError, OSError):
-            code = self._process.wait()
+        except BlockingIOError:
+            # It stopped in the middle of a message.
             self.close()
-            ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            return _Death(Reason.CRASHED, f"the decoder {ended}")
+            return stalled
+        except (EOFError, OSError):
+            return self._death()
 
     def close(self) -> None:
         """End the process, whatever it is doing, and wait for it."""
@@ -172,16 +198,54 @@ class _Decoder:
             self._connection = None
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(KILL_WAIT_SEC)
+            except subprocess.TimeoutExpired:
+                logger.warning("decoding process %d does not end; its disk may not answer", self._process.pid)
             self._process = None
+
+    def _await_start(self) -> None:
+        """Wait until the process takes videos, so that a slow start counts against none; start it again if it ends."""
+        for _ in range(MAX_STARTS):
+            assert self._connection is not None and self._path is not None
+            try:
+                if self._connection.poll(START_SEC) and self._connection.recv() == READY:
+                    self._ready = True
+                    return
+            except (EOFError, OSError):
+                pass
+            self._launch()
+            with contextlib.suppress(OSError):
+                self._connection.send(str(self._path))
+        raise KinetError(
+            f"decoding processes do not start; run `python -m {self._program} 0 {os.getpid()}` to see why, and look "
+            "at the machine's memory and process limits"
+        )
+
+    def _death(self) -> _Death:
+        """Say why the process closed the connection."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(KILL_WAIT_SEC)
+        except subprocess.TimeoutExpired:
+            code = 0
+        self.close()
+        if code == EXIT_OUT_OF_MEMORY:
+            limit_gb = self._limits.memory_bytes / 1e9
+            return _Death(Reason.OUT_OF_MEMORY, f"the decoder took more than {limit_gb:.1f} GB of memory")
+        ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return _Death(Reason.CRASHED, f"the decoder {ended}")
 
     def _launch(self) -> None:
         self.close()
         ours, theirs = socket.socketpair()
+        # A read in the middle of a message gives up as `poll` does between two: struct timeval.
+        timeval = struct.pack("@ll", int(self._stall_sec), max(1, int(self._stall_sec % 1 * 1e6)))
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         with theirs:
             self._process = subprocess.Popen(
                 # -P and PYTHONPATH: this very package, not a folder called pipeline where the user stands.
-                [sys.executable, "-P", "-m", "pipeline.label.decoder_process", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", self._program, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -191,6 +255,9 @@ class _Decoder:
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _package_path()},
             )
         self._connection = multiprocessing.connection.Connection(ours.detach())
+        self._ready = False
+        with contextlib.suppress(OSError):
+            self._connection.send(self._limits)
 
 
 def _package_path() -> str:

@@ -1,34 +1,47 @@
 """The program of a decoding process: it decodes the videos it is told to, in order, and sends their frames.
 
-Started by `pipeline.label.decode_ahead` as ``python -m pipeline.label.decoder_process FD``, where FD is a duplex
-connection. A process of its own, so that a file that crashes or hangs a decoder takes nothing else with it. It ends
-when the other side of the connection is closed, however that happened.
+Started by `pipeline.label.decode_ahead` as ``python -m pipeline.label.decoder_process FD PARENT``, where FD is a duplex
+connection and PARENT the process id of the labeller. A process of its own, so that a file that crashes, hangs or bloats
+a decoder takes nothing else with it. It ends when the other side of the connection is closed, and when the labeller
+dies while a decoder hangs in native code.
 """
 
+import ctypes
 import os
 import queue
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import av
 import numpy as np
 
 from pipeline.errors import Reason, VideoError
-from pipeline.label.messages import FrameChunk, Message, VideoDone
+from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, Message, VideoDone
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH, VideoFile, hash_frames, is_seek_exact
 
 CHUNK_FRAMES = 16
 CHUNKS_AHEAD = 8
+# A header may understate a short video by any factor; only beyond these does its count bound anything.
+FRAMES_NEVER_ENDLESS = 10_000
+# Native decoders fill memory at 1 to 2 GB/s: the watch is late by so much of it at most.
+MEMORY_WATCH_SEC = 0.1
+
+_PR_SET_PDEATHSIG = 1
 
 
-def decode_video(path: Path) -> Iterator[Message]:
+def decode_video(path: Path, limits: DecodeLimits) -> Iterator[Message]:
     """Yield a video's chunks with pixels uint8 [n, 256, 340, 3], then its VideoDone."""
     num_frames = 0
     all_hashes = []
     try:
         with VideoFile(path) as video:
+            most_frames = _most_frames(video, limits)
+            decoding_sec, resumed = 0.0, time.monotonic()
             pixels = np.empty((CHUNK_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
             valid: list[bool] = []
             for frame, is_valid in video.frames():
@@ -37,8 +50,14 @@ def decode_video(path: Path) -> Iterator[Message]:
                 if len(valid) == CHUNK_FRAMES:
                     hashes = hash_frames(pixels)
                     all_hashes.append(hashes)
-                    yield FrameChunk(len(valid), np.array(valid), hashes), pixels
                     num_frames += len(valid)
+                    decoding_sec += time.monotonic() - resumed
+                    if num_frames > most_frames or decoding_sec > limits.video_sec:
+                        endless = f"{path}: {num_frames} frames in {decoding_sec:.0f} s of decoding, and still no end"
+                        yield VideoDone(0, video.report.declared_frames, Reason.TIMEOUT, endless, False), None
+                        return
+                    yield FrameChunk(len(valid), np.array(valid), hashes), pixels
+                    resumed = time.monotonic()
                     pixels, valid = np.empty_like(pixels), []
             if valid:
                 hashes = hash_frames(pixels[: len(valid)])
@@ -55,8 +74,22 @@ def decode_video(path: Path) -> Iterator[Message]:
         yield VideoDone(num_frames, None, error.reason, error.message, False), None
 
 
-def serve(connection: Connection) -> None:
+def _most_frames(video: VideoFile, limits: DecodeLimits) -> int:
+    """Bound the frames of a video by what its header declares, and by the absolute limit."""
+    declared = video.report.declared_frames
+    container = video.stream.container
+    if declared is None and video.fps is not None and isinstance(container, av.container.InputContainer):
+        declared = int((container.duration or 0) / av.time_base * video.fps) or None
+    if declared is None:
+        return limits.video_frames
+    return min(limits.video_frames, limits.declared_factor * declared + FRAMES_NEVER_ENDLESS)
+
+
+def serve(connection: Connection, decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video) -> None:
     """Decode each path that arrives, some chunks ahead of the other side's reading."""
+    limits: DecodeLimits = connection.recv()
+    threading.Thread(target=_watch_memory, args=(limits.memory_bytes,), daemon=True).start()
+    connection.send(READY)
     outbox: queue.Queue[Message | None] = queue.Queue(maxsize=CHUNKS_AHEAD)
 
     def send_all() -> None:
@@ -80,11 +113,41 @@ def serve(connection: Connection) -> None:
             path = connection.recv()
         except (EOFError, OSError):
             break
-        for message in decode_video(Path(path)):
+        for message in decode(Path(path), limits):
             outbox.put(message)
     outbox.put(None)
     sender.join(timeout=1)
 
 
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel end this process with the labeller's: one that hangs in native code notices nothing else."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent_pid:
+        # It died before this was asked for.
+        os._exit(0)
+
+
+def _watch_memory(memory_bytes: int) -> None:
+    """End the process when it has grown beyond its limit.
+
+    Resident memory, not an address-space limit: under one, libav takes a failed allocation for a damaged packet, and
+    the video would be called corrupt.
+    """
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    with open("/proc/self/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - kept open: no allocation to read it
+        while True:
+            resident_pages = int(os.pread(statm.fileno(), 200, 0).split()[1])
+            if resident_pages * page_bytes > memory_bytes:
+                os._exit(EXIT_OUT_OF_MEMORY)
+            time.sleep(MEMORY_WATCH_SEC)
+
+
+def main(decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video) -> None:
+    """Serve the connection named on the command line."""
+    die_with_parent(int(sys.argv[2]))
+    serve(Connection(int(sys.argv[1])), decode)
+
+
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    main()

@@ -67,7 +67,7 @@ class ShardLabeller:
         self._settings = settings
         self._shards_dir = shards_dir
         self._on_frames = on_frames
-        self._decoders = DecodeAhead(settings.num_decoders, stall_sec=settings.stall_sec)
+        self._decoders = DecodeAhead(settings.num_decoders, stall_sec=settings.stall_sec, limits=settings.decode_limits)
 
     def close(self) -> None:
         """End the decoding processes."""

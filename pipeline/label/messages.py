@@ -1,4 +1,4 @@
-"""What a decoding process sends: chunks of frames, then the end of the video."""
+"""What goes between a labeller and its decoding process: limits once, then paths; back come chunks, then an end."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import Reason
+
+# The first message of a decoding process: it has started, and takes videos.
+READY = "ready"
+# What a decoding process exits with when it has grown beyond its limit.
+EXIT_OUT_OF_MEMORY = 77
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What one decoding process, and one video in it, may take.
+
+    A process was seen to take 0.1 GB for 1080p, 0.2 GB for 4K and 0.6 GB for 8K (H.264, HEVC, VP9 and AV1).
+
+    Attributes:
+        memory_bytes: resident memory of the process.
+        video_sec: time that decoding one video takes, waiting for the teachers not counted.
+        video_frames: frames of one video.
+        declared_factor: a video may have so many times the frames it declares, and 10,000 more.
+    """
+
+    memory_bytes: int = 4 << 30
+    video_sec: float = 6 * 3600.0
+    video_frames: int = 5_000_000
+    declared_factor: int = 20
+
+    def __post_init__(self) -> None:
+        if min(self.memory_bytes, self.video_sec, self.video_frames, self.declared_factor) <= 0:
+            raise ValueError(f"limits of decoding must be positive, not {self}")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.label.messages import DecodeLimits
+
 HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -38,12 +40,14 @@ class LabelSettings:
         batch_size: frames that go through the teachers together; every batch is filled up to it.
         num_decoders: decoding processes.
         stall_sec: how long a decoder may send nothing before it counts as hung.
+        decode_limits: what a decoder and a video in it may take.
         compression: of the masks in the shard.
     """
 
     batch_size: int = 16
     num_decoders: int = 1
     stall_sec: float = 120.0
+    decode_limits: DecodeLimits = DecodeLimits()
     compression: Literal["gzip", "zstd"] = "gzip"
 
     def __post_init__(self) -> None:

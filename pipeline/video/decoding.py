@@ -5,6 +5,7 @@ on real clips it follows edit lists and packed B-frames, where decord's frame co
 docs/video.md).
 """
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,10 +219,13 @@ class VideoFile:
 
 def _open_container(path: Path) -> av.container.InputContainer:
     try:
-        size_bytes = path.stat().st_size
+        found = path.stat()
     except OSError as error:
         raise VideoError(Reason.MISSING, f"{path}: {error.strerror}") from error
-    if size_bytes == 0:
+    if not stat.S_ISREG(found.st_mode):
+        # Opening a FIFO or a device may wait for ever.
+        raise VideoError(Reason.UNREADABLE, f"{path}: not a file but a folder, FIFO, socket or device")
+    if found.st_size == 0:
         raise VideoError(Reason.EMPTY_FILE, f"{path}: the file is empty")
     try:
         # Titles in old AVIs are often not UTF-8, and say nothing that labels need.

@@ -1,0 +1,31 @@
+"""A decoding process that does to a video what its file's name says: what poison files do to real decoders."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.label import decoder_process
+from pipeline.label.messages import DecodeLimits, Message
+
+
+def decode(path: Path, limits: DecodeLimits) -> Iterator[Message]:
+    """Leak, hang in native code, stop in the middle of a message, or decode as ever."""
+    if path.stem == "leak":
+        held = []
+        while True:
+            held.append(b"x" * (16 << 20))
+    elif path.stem == "hang":
+        # PyDLL keeps the interpreter's lock: no thread of this process runs again.
+        ctypes.PyDLL(None).pause()
+    elif path.stem == "half":
+        # The length of a message, and not the message.
+        os.write(int(sys.argv[1]), b"\0\0\1\0")
+        os.kill(os.getpid(), signal.SIGSTOP)
+    yield from decoder_process.decode_video(path, limits)
+
+
+if __name__ == "__main__":
+    decoder_process.main(decode)
