@@ -1,6 +1,6 @@
 """What a labelling run can be told: which teachers, how a worker labels, where the workers run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +47,7 @@ class LabelSettings:
     batch_size: int = 16
     num_decoders: int = 1
     stall_sec: float = 120.0
-    decode_limits: DecodeLimits = DecodeLimits()
+    decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     compression: Literal["gzip", "zstd"] = "gzip"
 
     def __post_init__(self) -> None:
