@@ -68,7 +68,7 @@ def decode_video(path: Path, limits: DecodeLimits) -> Iterator[Message]:
         if num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
         seek_exact = is_seek_exact(path, report, np.concatenate(all_hashes))
-        reason, message = report.fault or (None, None)
+        reason, message = report.fault or (None, report.note)
         yield VideoDone(num_frames, report.declared_frames, reason, message, seek_exact), None
     except VideoError as error:
         yield VideoDone(num_frames, None, error.reason, error.message, False), None

@@ -58,7 +58,8 @@ class VideoDone:
     Attributes:
         num_frames: frames sent; 0 where the video gave none.
         declared_frames: what the header states, or None.
-        reason, message: why this is not the whole video, or None.
+        reason: why this is not the whole video, or None.
+        message: the reason in words, or for a whole video what is odd about it; else None.
         seek_exact: whether stage two may seek in it.
     """
 

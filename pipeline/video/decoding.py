@@ -5,60 +5,31 @@ on real clips it follows edit lists and packed B-frames, where decord's frame co
 docs/video.md).
 """
 
+import logging
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.errors import Reason, VideoError
+from pipeline.video.damage import DamageTrace, tells_of_damage
+from pipeline.video.report import NO_PTS, DecodeReport, find_fault, settle_count
+from pipeline.video.second_opinion import count_with_decord
 
 FRAME_HEIGHT = 256
 FRAME_WIDTH = 340
 FRAME_RESIZE = f"{FRAME_HEIGHT}x{FRAME_WIDTH} swscale bilinear"
 DECODER = f"PyAV {av.__version__}"
 
-# A container with a duration but no frame count (Matroska, fragmented MP4) is cut short when this much is missing.
-MISSING_TAIL_SEC = 0.5
-MISSING_TAIL_SHARE = 0.05
-
-# libav prints what it meets to stderr, line by line; faults are reported through VideoError and DecodedVideo instead.
-av.logging.set_level(av.logging.PANIC)
-
-
-@dataclass
-class DecodeReport:
-    """What an in-order decode met; complete when the iteration has ended.
-
-    Attributes:
-        num_frames: frames yielded so far.
-        num_corrupt: those among them that the decoder marked as damaged.
-        declared_frames: frames the container's header states; None where it states none.
-        frame_pts: presentation times in stream time base, in the order yielded; None where the stream has none.
-        keyframes: indices of frames that a decoder can start from.
-        fault: the typed reason and message why this is not the whole video, or None.
-    """
-
-    num_frames: int = 0
-    num_corrupt: int = 0
-    declared_frames: int | None = None
-    frame_pts: list[int | None] = field(default_factory=list)
-    keyframes: list[int] = field(default_factory=list)
-    fault: tuple[Reason, str] | None = None
-    packet_pts: list[int | None] = field(default_factory=list)
-
-    @property
-    def timestamps_index_frames(self) -> bool:
-        """Whether the container's timestamps alone say which frame is the i-th, so that seeking can be exact."""
-        if any(pts is None for pts in self.frame_pts) or any(pts is None for pts in self.packet_pts):
-            return False
-        wanted = sorted(pts for pts in self.packet_pts if pts is not None)
-        return self.frame_pts == wanted and len(set(wanted)) == len(wanted)
+# What libav logs while it decodes is the only word on most damage; it is read frame by frame and goes nowhere else.
+av.logging.set_level(av.logging.INFO)
+av.logging.set_skip_repeated(False)
+logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 
 class VideoFile:
@@ -67,23 +38,27 @@ class VideoFile:
     Args:
         path: the file.
         height, width: the size frames are resized to, in pixels, by one bilinear resize.
-        num_threads: decoder threads; 0 lets libav choose.
+
+    One thread decodes: what libav says of a packet then comes while that packet is decoded. A machine is filled by
+    decoding several videos side by side.
 
     Raises:
         VideoError: missing, empty, unreadable, or without a video stream.
     """
 
-    def __init__(
-        self, path: Path, *, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH, num_threads: int = 1
-    ) -> None:
+    def __init__(self, path: Path, *, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH) -> None:
         self.path = path
         self.height = height
         self.width = width
         self.report = DecodeReport()
         self._container = _open_container(path)
         self.stream = _first_video_stream(self._container, path)
-        self.stream.codec_context.thread_count = num_threads
+        self.stream.codec_context.thread_count = 1
+        self.stream.codec_context.copy_opaque = True
         self.report.declared_frames = self.stream.frames or None
+        self.report.num_indexed = len(self.stream.index_entries)
+        self._damage = DamageTrace()
+        self._reformatter = VideoReformatter()
 
     def __enter__(self) -> "VideoFile":
         return self
@@ -111,13 +86,21 @@ class VideoFile:
         Yields:
             (uint8 RGB [height, width, 3], valid). `report` is complete once the iteration ends.
         """
+        report = self.report
         for frame in self._decoded():
-            self.report.num_corrupt += frame.is_corrupt
+            number = frame.opaque
+            # Some decoders flush pictures that belong to no packet of their own; they count as the last packet's.
+            if not isinstance(number, int):
+                number = report.num_packets - 1
+            if frame.is_corrupt:
+                self._damage.add(number)
+            damaged = self._damage.reaches(number, frame.pts)
+            report.num_corrupt += damaged
             if frame.key_frame:
-                self.report.keyframes.append(self.report.num_frames)
-            self.report.frame_pts.append(frame.pts)
-            self.report.num_frames += 1
-            yield self._resized(frame), not frame.is_corrupt
+                report.keyframes.append(report.num_frames)
+            report.frame_pts.append(NO_PTS if frame.pts is None else frame.pts)
+            report.num_frames += 1
+            yield self._resized(frame), not damaged
 
     def frames_from(self, pts: int) -> Iterator[tuple[int | None, NDArray[np.uint8]]]:
         """Seek to the last keyframe at or before `pts`; yield (pts, uint8 frame [height, width, 3]) from there on."""
@@ -139,79 +122,72 @@ class VideoFile:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         report = self.report
-        num_packets = 0
         end_sec = 0.0
-        undecodable = 0
-        last_message = ""
         # Without a frame count the other streams are needed, to tell a short picture track from a cut file.
         streams = [self.stream] if report.declared_frames else list(self._container.streams)
         try:
             for packet in self._container.demux(streams):
                 if packet.pts is not None and packet.time_base is not None:
                     end_sec = max(end_sec, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if packet.stream is not self.stream and packet.stream.index != self.stream.index:
-                    continue
-                if packet.size:
-                    num_packets += 1
-                    if not packet.is_discard:
-                        report.packet_pts.append(packet.pts)
-                try:
-                    decoded = packet.decode()
-                except av.error.FFmpegError as error:
-                    undecodable += 1
-                    last_message = _cause(error)
-                    continue
-                for frame in decoded:
-                    if isinstance(frame, av.VideoFrame):
-                        yield frame
+                if packet.stream_index == self.stream.index:
+                    yield from self._decode(packet)
         except av.error.FFmpegError as error:
             report.fault = (
                 Reason.TRUNCATED,
-                f"{self.path}: reading stopped after {num_packets} packets: {_cause(error)}",
+                f"{self.path}: reading stopped after {report.num_packets} packets: {_cause(error)}",
             )
             return
-        report.fault = self._judge(num_packets, undecodable, end_sec, last_message)
+        self._judge(end_sec)
 
-    def _judge(
-        self, num_packets: int, undecodable: int, end_sec: float, last_message: str
-    ) -> tuple[Reason, str] | None:
-        """Say whether what was decoded is the whole video.
+    def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """Decode one packet, or what the decoder still holds where it is empty; take note of what goes wrong."""
+        report = self.report
+        number = report.num_packets
+        if packet.size:
+            report.num_packets += 1
+            packet.opaque = number
+            if packet.is_discard:
+                report.num_discarded += 1
+            else:
+                report.packet_pts.append(NO_PTS if packet.pts is None else packet.pts)
+            if packet.is_keyframe:
+                self._damage.begin_group(number, packet.pts)
+        with av.logging.Capture() as log:
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                report.num_undecodable += 1
+                report.last_error = _cause(error)
+                frames = []
+                self._damage.add(number)
+        if packet.is_corrupt or any(tells_of_damage(level, message) for level, _, message in log):
+            self._damage.add(number)
+        return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
 
-        The container's count is compared with packets, not with frames: packed B-frames and edit lists make the frames
-        fewer than the packets of an intact file.
-        """
-        declared = self.report.declared_frames
-        if declared is not None and num_packets < declared:
-            return Reason.TRUNCATED, f"{self.path}: the header declares {declared} frames, the file holds {num_packets}"
-        if declared is None and self._container.duration is not None:
-            start_sec = (self._container.start_time or 0) / av.time_base
-            missing_sec = start_sec + self._container.duration / av.time_base - end_sec
-            if missing_sec > max(MISSING_TAIL_SEC, MISSING_TAIL_SHARE * self._container.duration / av.time_base):
-                return (
-                    Reason.TRUNCATED,
-                    f"{self.path}: the last {missing_sec:.1f} s that the header declares are missing",
-                )
-        if undecodable:
-            return (
-                Reason.FRAME_COUNT,
-                f"{self.path}: {undecodable} of {num_packets} packets do not decode: {last_message}",
-            )
-        if self.report.num_corrupt:
-            return (
-                Reason.CORRUPT,
-                f"{self.path}: {self.report.num_corrupt} of {self.report.num_frames} frames are damaged",
-            )
-        return None
+    def _judge(self, end_sec: float) -> None:
+        """Say whether what was decoded is the whole video."""
+        duration_sec = missing_sec = None
+        if self._container.duration is not None:
+            duration_sec = self._container.duration / av.time_base
+            missing_sec = (self._container.start_time or 0) / av.time_base + duration_sec - end_sec
+        report = self.report
+        fault, note = find_fault(report, duration_sec, missing_sec or 0.0), None
+        if fault is None and report.num_frames and not report.count_is_explained:
+            fault, note = settle_count(report, count_with_decord(self.path))
+        report.fault = fault and (fault[0], f"{self.path}: {fault[1]}")
+        report.note = note and f"{self.path}: {note}"
 
     def _resized(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Apply the one bilinear resize, and the rotation that the container asks of a player."""
         quarter_turns = round(frame.rotation / 90) % 4
         sideways = quarter_turns % 2 == 1
-        small = frame.reformat(
+        small = self._reformatter.reformat(
+            frame,
             width=self.height if sideways else self.width,
             height=self.width if sideways else self.height,
             format="rgb24",
             interpolation=Interpolation.BILINEAR,
+            threads=1,
         )
         pixels = np.asarray(small.to_ndarray(), dtype=np.uint8)
         return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import Reason, VideoError
-from pipeline.video.decoding import FRAME_HEIGHT, FRAME_WIDTH, DecodeReport, VideoFile
+from pipeline.video.decoding import FRAME_HEIGHT, FRAME_WIDTH, VideoFile
 from pipeline.video.hashing import hash_frames
+from pipeline.video.report import DecodeReport
 
 MAX_SEEK_CHECKS = 8
 
@@ -105,8 +106,6 @@ def is_seek_exact(path: Path, report: DecodeReport, frame_hashes: NDArray[np.uin
     with VideoFile(path) as video:
         for index in sorted(chosen):
             pts = report.frame_pts[index]
-            if pts is None:
-                return False
             try:
                 landed = next(iter(video.frames_from(pts)), None)
             except VideoError:

@@ -17,7 +17,8 @@ class VideoProbe:
         height, width: coded size in pixels.
         declared_frames: the header's count; None where it states none.
         complete: whether this is the whole video.
-        reason, message: why it is not, or None.
+        reason: why it is not, or None.
+        message: the reason in words, or for a whole video what is odd about it; else None.
     """
 
     num_frames: int
@@ -37,7 +38,7 @@ def probe_video(path: Path) -> VideoProbe:
             pass
         if video.report.num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
-        reason, message = video.report.fault or (None, None)
+        reason, message = video.report.fault or (None, video.report.note)
         return VideoProbe(
             num_frames=video.report.num_frames,
             fps=video.fps,
