@@ -125,10 +125,12 @@ class VideoFile:
         end_sec = 0.0
         # Without a frame count the other streams are needed, to tell a short picture track from a cut file.
         streams = [self.stream] if report.declared_frames else list(self._container.streams)
+        tick_sec = {stream.index: float(stream.time_base) for stream in streams if stream.time_base is not None}
         try:
             for packet in self._container.demux(streams):
-                if packet.pts is not None and packet.time_base is not None:
-                    end_sec = max(end_sec, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.pts is not None:
+                    end_ticks = packet.pts + (packet.duration or 0)
+                    end_sec = max(end_sec, end_ticks * tick_sec.get(packet.stream_index, 0.0))
                 if packet.stream_index == self.stream.index:
                     yield from self._decode(packet)
         except av.error.FFmpegError as error:

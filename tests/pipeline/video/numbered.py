@@ -34,7 +34,6 @@ def numbered_frames(numbers: range, height: int = 96, width: int = 128) -> NDArr
 
 def read_number(frame: NDArray[np.uint8]) -> int | None:
     """Read a picture's number from uint8 [H, W, 3] of any size; None where the picture does not stand upright."""
-    height, width, _ = frame.shape
     patches = read_patches(frame)
     upright = all(int(np.argmax(patches[name])) == channel for channel, name in enumerate(("red", "green", "blue")))
     if not upright:
