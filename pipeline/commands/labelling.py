@@ -1,10 +1,12 @@
-"""What ``label`` and ``verify --repair`` share: the options that say where and how to label, and the run itself."""
+"""What ``label``, ``estimate`` and ``verify`` share: options that say where and how to label, and the run itself."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -12,7 +14,9 @@ import click
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.label.job import LabelJob, LabelReport
+    from pipeline.label.job import LabelJob, LabelReport, WorkerPool
+    from pipeline.label.progress import ProgressSettings
+    from pipeline.label.settings import TeacherSettings
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class LabellingChoice:
     compression: Literal["gzip", "zstd"]
     human_teacher: str
     scene_teacher: str
+    progress: Literal["auto", "bar", "lines", "none"]
+    progress_every: float
 
 
 def _require_factory(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -77,6 +83,21 @@ _OPTIONS = (
         callback=_require_factory,
         metavar="MODULE:FUNCTION",
     ),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "bar", "lines", "none"]),
+        default="auto",
+        show_default=True,
+        help="On stderr; auto is a bar on a terminal and lines elsewhere.",
+    ),
+    click.option(
+        "--progress-every",
+        type=click.FloatRange(0, min_open=True),
+        default=30.0,
+        show_default=True,
+        metavar="SEC",
+        help="Between two lines.",
+    ),
 )
 
 
@@ -97,24 +118,39 @@ def labelling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def run_labelling(job: LabelJob, workspace: Workspace, choice: LabellingChoice) -> LabelReport:
     """Run a job with progress on stderr; signals end it cleanly."""
     from pipeline.label.job import run_label_job
-    from pipeline.label.pools import open_pool
     from pipeline.label.progress import show_progress
-    from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
     from pipeline.signals import interruptible
 
-    teachers = TeacherSettings(
-        workspace.teacher_path("human"),
-        workspace.teacher_path("scene"),
-        choice.human_teacher,
-        choice.scene_teacher,
-        choice.precision,
-    )
-    settings = LabelSettings(choice.batch_size, choice.decoders, compression=choice.compression)
-    cluster = None if choice.workers == 0 else ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker)
-    way_out = "committed shards are kept; run the same command again to go on"
     with (
-        open_pool(teachers, settings, job.shards_dir, cluster) as pool,
-        interruptible(way_out),
-        show_progress(job.dataset) as display,
+        open_workers(job.shards_dir, workspace, choice) as pool,
+        interruptible("committed shards are kept; run the same command again to go on"),
+        show_progress(f"label {job.dataset}", "videos", choose_progress(choice)) as display,
     ):
         return run_label_job(job, pool, display.update)
+
+
+def open_workers(
+    shards_dir: Path, workspace: Workspace, choice: LabellingChoice
+) -> contextlib.AbstractContextManager[WorkerPool]:
+    """Open the workers that the options ask for; they write to `shards_dir`."""
+    from pipeline.label.pools import open_pool
+    from pipeline.label.settings import ClusterSettings, LabelSettings
+
+    settings = LabelSettings(choice.batch_size, choice.decoders, compression=choice.compression)
+    cluster = None if choice.workers == 0 else ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker)
+    return open_pool(choose_teachers(workspace, choice), settings, shards_dir, cluster)
+
+
+def choose_teachers(workspace: Workspace, choice: LabellingChoice) -> TeacherSettings:
+    """Return the teachers that the options ask for."""
+    from pipeline.label.settings import TeacherSettings
+
+    human_path, scene_path = workspace.teacher_path("human"), workspace.teacher_path("scene")
+    return TeacherSettings(human_path, scene_path, choice.human_teacher, choice.scene_teacher, choice.precision)
+
+
+def choose_progress(choice: LabellingChoice) -> ProgressSettings:
+    """Return how the options ask for progress to be shown."""
+    from pipeline.label.progress import ProgressSettings
+
+    return ProgressSettings(choice.progress, choice.progress_every)

@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,7 @@ class ShardLabeller:
         self._settings = settings
         self._shards_dir = shards_dir
         self._on_frames = on_frames
+        self._write_sec = 0.0
         self._decoders = DecodeAhead(settings.num_decoders, stall_sec=settings.stall_sec, limits=settings.decode_limits)
 
     def close(self) -> None:
@@ -84,6 +86,7 @@ class ShardLabeller:
         """
         started = time.monotonic()
         waited = self._decoders.wait_sec
+        self._write_sec = 0.0
         batches = TeacherBatches(self.teachers, self._settings.batch_size)
         path = self._shards_dir / f"{shard.name}.h5"
         with ShardWriter(path, header, self._settings.compression) as writer:
@@ -97,8 +100,9 @@ class ShardLabeller:
                 else:
                     ledger.void(record)
             self._pass_on(ledger, batches.finish())
-            entries = ledger.finish()
-            summary = writer.commit()
+            with self._writing():
+                entries = ledger.finish()
+                summary = writer.commit()
         receipt = Receipt(
             dataset=header.dataset,
             split=header.split,
@@ -112,15 +116,27 @@ class ShardLabeller:
             fingerprint=header.fingerprint,
             outcomes=tuple(entries),
             seconds=time.monotonic() - started,
-            stage_seconds={"decode_wait": self._decoders.wait_sec - waited, "teachers": batches.busy_sec},
+            stage_seconds={
+                "decode_wait": self._decoders.wait_sec - waited,
+                "teachers": batches.busy_sec,
+                "write": self._write_sec,
+            },
         )
         write_receipt(receipt_path_of(path), receipt)
         return receipt
 
     def _pass_on(self, ledger: "_Ledger", all_rows: list[FrameRows]) -> None:
         for rows in all_rows:
-            ledger.write(rows)
+            with self._writing():
+                ledger.write(rows)
             self._on_frames(len(rows.masks))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Count the time in which the teachers wait for the file."""
+        started = time.monotonic()
+        yield
+        self._write_sec += time.monotonic() - started
 
 
 class _Ledger:

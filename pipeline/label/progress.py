@@ -1,15 +1,34 @@
-"""Showing a labelling run: a live bar on a terminal, a line now and then elsewhere. Everything goes to stderr."""
+"""Showing how far a run is: a live bar on a terminal, a line at intervals elsewhere. Everything goes to stderr."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal, TextIO
 
 import rich.console
 import rich.progress
 
+ProgressMode = Literal["auto", "bar", "lines", "none"]
 LINE_EVERY_SEC = 30.0
+
+
+@dataclass(frozen=True)
+class ProgressSettings:
+    """How progress is shown.
+
+    Attributes:
+        mode: "auto" is a bar where stderr is a terminal, and lines elsewhere.
+        every_sec: between two lines.
+    """
+
+    mode: ProgressMode = "auto"
+    every_sec: float = LINE_EVERY_SEC
+
+    def __post_init__(self) -> None:
+        if self.every_sec <= 0:
+            raise ValueError(f"every_sec is {self.every_sec}; give more than 0")
 
 
 @dataclass(frozen=True)
@@ -29,49 +48,73 @@ class LabelProgress:
 
 
 class ProgressDisplay:
-    """Show progress each time it is updated; made by `show_progress`."""
+    """Show progress each time it is updated; made by `show_progress`.
 
-    def __init__(self, dataset: str, bar: rich.progress.Progress | None) -> None:
-        self._dataset = dataset
+    Args:
+        title: what runs, e.g. "label kinetics400".
+        unit: of what is counted, e.g. "videos".
+        bar: on which it is drawn, or None.
+        line_stream: on which lines are written, or None.
+        every_sec: between two lines.
+        clock: gives seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        unit: str,
+        *,
+        bar: rich.progress.Progress | None = None,
+        line_stream: TextIO | None = None,
+        every_sec: float = LINE_EVERY_SEC,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._title = title
+        self._unit = unit
         self._bar = bar
-        self._task = bar.add_task(f"label {dataset}", total=None, note="") if bar else None
-        self._started = time.monotonic()
-        self._last_line = self._started
+        self._task = bar.add_task(title, total=None, note="") if bar else None
+        self._line_stream = line_stream
+        self._every_sec = every_sec
+        self._clock = clock
+        self._started = self._last_line = clock()
         self._first_done: int | None = None
 
     def update(self, progress: LabelProgress) -> None:
-        """Show where the run stands now."""
-        if self._first_done is None:
-            self._first_done = progress.videos_done
-        elapsed = time.monotonic() - self._started
+        """Show where a labelling run stands now."""
+        elapsed = self._clock() - self._started
         frames_per_sec = progress.frames / elapsed if elapsed else 0.0
         note = f"{frames_per_sec:.1f} frames/s, {progress.quarantined} quarantined"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(
-                self._task, total=progress.videos_planned, completed=progress.videos_done, note=note, refresh=True
-            )
-        elif time.monotonic() - self._last_line >= LINE_EVERY_SEC:
-            self._last_line = time.monotonic()
-            sys.stderr.write(
-                f"label {self._dataset}: {progress.videos_done}/{progress.videos_planned} videos, {note}"
-                f"{self._eta(progress, elapsed)}\n"
-            )
-            sys.stderr.flush()
+        self.show(progress.videos_done, progress.videos_planned, note)
 
-    def _eta(self, progress: LabelProgress, elapsed: float) -> str:
-        settled = progress.videos_done - (self._first_done or 0)
+    def show(self, done: int, planned: int, note: str = "") -> None:
+        """Show how many are done of how many; `note` stands behind the figures."""
+        if self._first_done is None:
+            self._first_done = done
+        now = self._clock()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=planned, completed=done, note=note, refresh=True)
+        elif self._line_stream is not None and now - self._last_line >= self._every_sec:
+            self._last_line = now
+            parts = [f"{done}/{planned} {self._unit}", *filter(None, [note]), self._time_left(done, planned, now)]
+            self._line_stream.write(f"{self._title}: {', '.join(parts)}\n")
+            self._line_stream.flush()
+
+    def _time_left(self, done: int, planned: int, now: float) -> str:
+        settled = done - (self._first_done or 0)
         if settled < 1:
-            return ""
-        minutes = elapsed / settled * (progress.videos_planned - progress.videos_done) / 60
-        return f", about {minutes:.0f} min left" if minutes >= 1 else ", under a minute left"
+            return "ETA unknown"
+        minutes = (now - self._started) / settled * (planned - done) / 60
+        return f"ETA {minutes / 60:.1f} h" if minutes >= 120 else f"ETA {minutes:.1f} min"
 
 
 @contextmanager
-def show_progress(dataset: str) -> Iterator[ProgressDisplay]:
-    """Open the display that suits stderr."""
+def show_progress(title: str, unit: str, settings: ProgressSettings) -> Iterator[ProgressDisplay]:
+    """Open the display that was asked for, on stderr."""
     console = rich.console.Console(stderr=True)
-    if not console.is_terminal:
-        yield ProgressDisplay(dataset, None)
+    wants_bar = settings.mode == "bar" or (settings.mode == "auto" and console.is_terminal)
+    if not wants_bar:
+        line_stream = None if settings.mode == "none" else sys.stderr
+        yield ProgressDisplay(title, unit, line_stream=line_stream, every_sec=settings.every_sec)
         return
     columns = (
         rich.progress.TextColumn("{task.description}"),
@@ -81,4 +124,4 @@ def show_progress(dataset: str) -> Iterator[ProgressDisplay]:
         rich.progress.TimeRemainingColumn(),
     )
     with rich.progress.Progress(*columns, console=console) as bar:
-        yield ProgressDisplay(dataset, bar)
+        yield ProgressDisplay(title, unit, bar=bar)

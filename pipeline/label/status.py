@@ -1,16 +1,18 @@
 """What became of every planned video, from the receipts alone."""
 
 import csv
+import dataclasses
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manifests.manifest import collection_paused
 from pipeline.errors import ShardError
 from pipeline.files import write_atomically
+from pipeline.label.bottleneck import Bottleneck, find_bottleneck
 from pipeline.label.plan import PlannedShard
 from pipeline.shards import Receipt, read_receipt
 from pipeline.shards.receipts import Outcome
@@ -29,6 +31,8 @@ class LabelStatus:
         frames: labelled frames in committed shards.
         shards, planned_shards: committed and planned.
         reasons: partial and quarantined videos by typed reason.
+        seconds: that workers took for the committed shards.
+        stage_seconds: of those, by stage.
     """
 
     planned: int
@@ -40,6 +44,13 @@ class LabelStatus:
     shards: int
     planned_shards: int
     reasons: dict[str, int]
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """What bounds the speed; None where nothing was timed yet."""
+        return find_bottleneck(self.seconds, self.stage_seconds)
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys of ``status --json``."""
@@ -53,6 +64,9 @@ class LabelStatus:
             "shards": self.shards,
             "planned_shards": self.planned_shards,
             "reasons": self.reasons,
+            "worker_seconds": round(self.seconds, 3),
+            "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.stage_seconds.items()},
+            "bottleneck": dataclasses.asdict(self.bottleneck) if self.bottleneck else None,
         }
 
     def as_text(self) -> str:
@@ -65,6 +79,8 @@ class LabelStatus:
             f"missing     {self.missing:>9,}",
         ]
         lines += [f"  {count:>7,} {reason}" for reason, count in sorted(self.reasons.items())]
+        if self.bottleneck:
+            lines.append(f"bottleneck  {self.bottleneck.text}")
         return "\n".join(lines)
 
 
@@ -94,6 +110,8 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> L
     """Count what the receipts say of the planned shards."""
     outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
+    stage_seconds: Counter[str] = Counter()
+    seconds = 0.0
     frames = missing = committed = 0
     for shard in shards:
         receipt = receipts.get(shard.name)
@@ -102,6 +120,8 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> L
             continue
         committed += 1
         frames += receipt.frames
+        seconds += receipt.seconds
+        stage_seconds.update(receipt.stage_seconds)
         for entry in receipt.outcomes:
             outcomes[entry.outcome] += 1
             if entry.reason is not None:
@@ -116,6 +136,8 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> L
         shards=committed,
         planned_shards=len(shards),
         reasons=dict(reasons),
+        seconds=seconds,
+        stage_seconds=dict(stage_seconds),
     )
 
 

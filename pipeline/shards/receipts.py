@@ -58,7 +58,9 @@ class Receipt:
         fingerprint: as in the shard's root attributes.
         outcomes: one for each planned video, in the plan's order.
         seconds: wall time from first video to commit.
-        stage_seconds: the time by stage ("decode", "human", ...); stages overlap, so they need not add up.
+        stage_seconds: where the thread that passes frames on spent them: "decode_wait" for frames, "teachers" with the
+            teachers, "write" for the file and its commit. They sum to no more than `seconds`; receipts of an older
+            program lack "write".
     """
 
     dataset: str
