@@ -8,6 +8,8 @@ import click
 from manifests.names import check_name
 from pipeline.workspace import WORKSPACE_VARIABLE, Workspace
 
+_TEACHERS = ("human", "scene")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -53,6 +55,26 @@ def dataset_option(command: F) -> F:
         metavar="NAME",
         callback=require_name,
         help="Data set, as named by `manifest build`.",
+    )(command)
+
+
+def _parse_teachers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Turn "scene" into ("scene",) and "scene,human" into ("human", "scene")."""
+    if value is None:
+        return None
+    named = {part.strip() for part in value.split(",")}
+    if not named <= set(_TEACHERS):
+        raise click.BadParameter(f"{value!r}: give human, scene or human,scene")
+    return tuple(kind for kind in _TEACHERS if kind in named)
+
+
+def teachers_option(command: F) -> F:
+    """Add ``--teachers human,scene``, passed on as a tuple in this order, or None where it is not given."""
+    return click.option(
+        "--teachers",
+        metavar="human,scene",
+        callback=_parse_teachers,
+        help="Whose labels: one teacher's have shards of their own.  [default: of both, or what there is]",
     )(command)
 
 

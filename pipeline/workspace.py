@@ -36,8 +36,12 @@ class Workspace:
         return self.root / "teachers" / f"{kind}.safetensors"
 
     def shards_dir(self, dataset: str) -> Path:
-        """Return the folder of a data set's shards, receipts, plan and quarantine list."""
+        """Return the folder of a data set's shards, receipts, plan and quarantine list: labels of both teachers."""
         return self.root / "shards" / check_name("data set", dataset)
+
+    def teacher_shards_dir(self, dataset: str, kind: str) -> Path:
+        """Return the folder of the shards of the "human" or "scene" teacher alone."""
+        return self.shards_dir(dataset) / kind
 
     def run_dir(self, run: str) -> Path:
         """Return the folder of one training run."""

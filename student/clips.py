@@ -23,8 +23,8 @@ class LabelledFrames(NamedTuple):
 
     Attributes:
         frames: uint8 RGB [T, H, W, 3].
-        masks: bool [T, h, w] at the labels' size; None where the video has no labels.
-        scene_indices: int64 [T, K], best first; None likewise.
+        masks: bool [T, h, w] at the labels' size; None where the video has no masks.
+        scene_indices: int64 [T, K], best first; None where the video has no scene labels.
         scene_probs: float32 [T, K]; None likewise.
         has_label: bool [T], False where a frame has none or its identity could not be proved.
         mismatched: frame indices whose hash is not the one stage one stored.
@@ -108,8 +108,8 @@ class ClipReader:
         return LabelledFrames(
             frames=frames,
             masks=labels.masks,
-            scene_indices=labels.scene_indices.astype(np.int64),
-            scene_probs=labels.scene_probs.astype(np.float32),
+            scene_indices=None if labels.scene_indices is None else labels.scene_indices.astype(np.int64),
+            scene_probs=None if labels.scene_probs is None else labels.scene_probs.astype(np.float32),
             has_label=labels.valid & same,
             mismatched=tuple(int(index) for index in frame_indices[labels.valid & ~same]),
         )

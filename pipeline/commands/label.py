@@ -1,12 +1,18 @@
 """``kinet-pipeline label``: stage one."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.commands.labelling import LabellingChoice, labelling_options, run_labelling
-from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
+from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.shards.schema import TeacherKind
 
 
 @click.command()
@@ -17,6 +23,7 @@ from pipeline.workspace import Workspace
     type=click.IntRange(1),
     help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of one worker's work]",
 )
+@teachers_option
 @labelling_options
 @json_option
 @workspace_option
@@ -25,16 +32,19 @@ def label(
     dataset: str,
     split: str | None,
     videos_per_shard: int | None,
+    teachers: tuple[TeacherKind, ...] | None,
     choice: LabellingChoice,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Run both teachers over every frame and write shards; run it again to go on after a kill."""
+    """Run both teachers, or one of them, over every frame and write shards; run it again to go on after a kill."""
     from pipeline.datasets import load_dataset
     from pipeline.label.job import LabelJob
+    from pipeline.label.sets import set_to_label
 
-    job = LabelJob(dataset, load_dataset(workspace, dataset), workspace.shards_dir(dataset), split, videos_per_shard)
-    report = run_labelling(job, workspace, choice)
+    labels = set_to_label(workspace, dataset, teachers)
+    job = LabelJob(dataset, load_dataset(workspace, dataset), labels.shards_dir, split, videos_per_shard)
+    report = run_labelling(job, workspace, choice, labels.kinds)
     if as_json:
         speed = {"seconds": round(report.seconds, 3), "frames_per_sec": round(report.frames_per_sec, 3)}
         click.echo(json.dumps({**report.status.as_json(), **speed}))

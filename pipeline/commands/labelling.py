@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.label.job import LabelJob, LabelReport, WorkerPool
     from pipeline.label.progress import ProgressSettings
     from pipeline.label.settings import TeacherSettings
+    from pipeline.shards.schema import TeacherKind
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,16 @@ def labelling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return gathered
 
 
-def run_labelling(job: LabelJob, workspace: Workspace, choice: LabellingChoice) -> LabelReport:
-    """Run a job with progress on stderr; signals end it cleanly."""
+def run_labelling(
+    job: LabelJob, workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]
+) -> LabelReport:
+    """Run a job of these teachers with progress on stderr; signals end it cleanly."""
     from pipeline.label.job import run_label_job
     from pipeline.label.progress import show_progress
     from pipeline.signals import interruptible
 
     with (
-        open_workers(job.shards_dir, workspace, choice) as pool,
+        open_workers(job.shards_dir, workspace, choice, kinds) as pool,
         interruptible("committed shards are kept; run the same command again to go on"),
         show_progress(f"label {job.dataset}", "videos", choose_progress(choice)) as display,
     ):
@@ -130,23 +133,23 @@ def run_labelling(job: LabelJob, workspace: Workspace, choice: LabellingChoice) 
 
 
 def open_workers(
-    shards_dir: Path, workspace: Workspace, choice: LabellingChoice
+    shards_dir: Path, workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]
 ) -> contextlib.AbstractContextManager[WorkerPool]:
-    """Open the workers that the options ask for; they write to `shards_dir`."""
+    """Open the workers that the options ask for; they write these teachers' labels to `shards_dir`."""
     from pipeline.label.pools import open_pool
     from pipeline.label.settings import ClusterSettings, LabelSettings
 
     settings = LabelSettings(choice.batch_size, choice.decoders, compression=choice.compression)
     cluster = None if choice.workers == 0 else ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker)
-    return open_pool(choose_teachers(workspace, choice), settings, shards_dir, cluster)
+    return open_pool(choose_teachers(workspace, choice, kinds), settings, shards_dir, cluster)
 
 
-def choose_teachers(workspace: Workspace, choice: LabellingChoice) -> TeacherSettings:
+def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]) -> TeacherSettings:
     """Return the teachers that the options ask for."""
     from pipeline.label.settings import TeacherSettings
 
     human_path, scene_path = workspace.teacher_path("human"), workspace.teacher_path("scene")
-    return TeacherSettings(human_path, scene_path, choice.human_teacher, choice.scene_teacher, choice.precision)
+    return TeacherSettings(human_path, scene_path, choice.human_teacher, choice.scene_teacher, choice.precision, kinds)
 
 
 def choose_progress(choice: LabellingChoice) -> ProgressSettings:

@@ -1,27 +1,41 @@
 """``kinet-pipeline status``: what became of every planned video."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
+from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.shards.schema import TeacherKind
 
 
 @click.command()
 @dataset_option
 @click.option("--split", metavar="S", callback=require_name, help="Count this split only.  [default: all]")
+@teachers_option
 @json_option
 @workspace_option
 @debug_option
-def status(dataset: str, split: str | None, as_json: bool, workspace: Workspace) -> None:
+def status(
+    dataset: str,
+    split: str | None,
+    teachers: tuple[TeacherKind, ...] | None,
+    as_json: bool,
+    workspace: Workspace,
+) -> None:
     """Say what is labelled, quarantined and missing; the figures always sum to the planned videos."""
     from pipeline.datasets import load_dataset
     from pipeline.errors import WorkspaceError
     from pipeline.label.plan import read_plan
+    from pipeline.label.sets import existing_set
     from pipeline.label.status import read_receipts, summarise
 
-    shards_dir = workspace.shards_dir(dataset)
+    shards_dir = existing_set(workspace, dataset, teachers).shards_dir
     plan = read_plan(shards_dir, dataset, load_dataset(workspace, dataset))
     if plan is None:
         raise WorkspaceError(f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}")

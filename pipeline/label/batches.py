@@ -1,4 +1,4 @@
-"""Both teachers over a stream of frames, in batches of one fixed size."""
+"""The teachers over a stream of frames, in batches of one fixed size."""
 
 import time
 from typing import NamedTuple
@@ -13,27 +13,37 @@ from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
 class FrameRows(NamedTuple):
-    """What the teachers say of n frames: bool [n, H, W], int64 [n, 5], float32 [n, 5]."""
+    """What the teachers say of n frames: bool [n, H, W], int64 [n, 5], float32 [n, 5]; None of a teacher not there."""
 
-    masks: NDArray[np.bool_]
-    scene_indices: NDArray[np.int64]
-    scene_probs: NDArray[np.float32]
+    num_frames: int
+    masks: NDArray[np.bool_] | None
+    scene_indices: NDArray[np.int64] | None
+    scene_probs: NDArray[np.float32] | None
+
+    def part(self, start: int, stop: int) -> "FrameRows":
+        """Return the rows start..stop - 1."""
+        return FrameRows(
+            num_frames=stop - start,
+            masks=None if self.masks is None else self.masks[start:stop],
+            scene_indices=None if self.scene_indices is None else self.scene_indices[start:stop],
+            scene_probs=None if self.scene_probs is None else self.scene_probs[start:stop],
+        )
 
 
 class _Pending(NamedTuple):
     """A batch whose results are on their way from the device: its tensors on the host, and when they are there."""
 
-    results: tuple[Tensor, Tensor, Tensor]
+    results: tuple[Tensor | None, ...]
     num_frames: int
     arrived: torch.cuda.Event | None
 
 
 class TeacherBatches:
-    """Run both teachers over frames in batches of one fixed size.
+    """Run the teachers over frames in batches of one fixed size.
 
     Every batch has `batch_size` frames, the last one filled up with what an earlier one left: a frame's label then
     comes from the same kernels whatever its neighbours are, so that a resumed run's shards equal an unbroken one's.
-    Each batch is uploaded once, as uint8, for both teachers. On a GPU the results of a batch are fetched when the next
+    Each batch is uploaded once, as uint8, for all teachers. On a GPU the results of a batch are fetched when the next
     one is under way, so that the GPU does not wait for the host.
 
     Attributes:
@@ -72,13 +82,13 @@ class TeacherBatches:
         """Start the batch that is filled; return the rows of those before it, and on a processor its own."""
         started = time.monotonic()
         frames_BHWC = self._buffers[0].to(self._teachers.device, non_blocking=True)
-        masks_BHW = self._teachers.human.predict_masks(frames_BHWC)
-        scenes = self._teachers.scene.predict_scenes(frames_BHWC)
-        results = (masks_BHW, scenes.indices_BK, scenes.probs_BK.float())
+        human, scene = self._teachers.human, self._teachers.scene
+        masks_BHW = human.predict_masks(frames_BHWC) if human else None
+        scenes = scene.predict_scenes(frames_BHWC) if scene else None
+        results = (masks_BHW, *((scenes.indices_BK, scenes.probs_BK.float()) if scenes else (None, None)))
         arrived = None
         if frames_BHWC.is_cuda:
-            masks, indices, probs = (result.to("cpu", non_blocking=True) for result in results)
-            results = (masks, indices, probs)
+            results = tuple(result if result is None else result.to("cpu", non_blocking=True) for result in results)
             arrived = torch.cuda.Event()
             arrived.record()
         self.busy_sec += time.monotonic() - started
@@ -97,6 +107,6 @@ class TeacherBatches:
         self._pending = None
         if arrived is not None:
             arrived.synchronize()
-        masks, indices, probs = (result[:kept].cpu().numpy() for result in results)
+        masks, indices, probs = (result if result is None else result[:kept].cpu().numpy() for result in results)
         self.busy_sec += time.monotonic() - started
-        return [FrameRows(masks, indices, probs)]
+        return [FrameRows(kept, masks, indices, probs)]

@@ -186,8 +186,8 @@ def _header(plan: Plan, split: str) -> ShardHeader:
         fingerprint=plan.fingerprint,
         frame_resize=plan.ingredients["frame_resize"],
         decoder=plan.ingredients["decoder"],
-        human_teacher=plan.ingredients["human_teacher"],
-        scene_teacher=plan.ingredients["scene_teacher"],
+        human_teacher=plan.ingredients.get("human_teacher"),
+        scene_teacher=plan.ingredients.get("scene_teacher"),
         created_by=f"kinet-pipeline {version('kinet-pipeline')}",
     )
 

@@ -51,7 +51,7 @@ class ShardLabeller:
     """Label shards one after another with the same teachers and decoding processes; close it after use.
 
     Args:
-        teachers: both, on their device.
+        teachers: on their device.
         settings: batch size, decoders, compression.
         shards_dir: where shards and receipts go.
         on_frames: called with the number of frames each time some are labelled.
@@ -129,7 +129,7 @@ class ShardLabeller:
         for rows in all_rows:
             with self._writing():
                 ledger.write(rows)
-            self._on_frames(len(rows.masks))
+            self._on_frames(rows.num_frames)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -162,17 +162,17 @@ class _Ledger:
     def write(self, rows: FrameRows) -> None:
         """Write the next rows, in the order their frames were expected."""
         start = 0
-        while start < len(rows.masks):
+        while start < rows.num_frames:
             video = self._next_with_frames()
             chunk = video.chunks[0]
-            taken = min(len(chunk.hashes), len(rows.masks) - start)
+            taken = min(len(chunk.hashes), rows.num_frames - start)
             if not video.void:
                 self._begin(video)
-                part = slice(start, start + taken)
+                part = rows.part(start, start + taken)
                 self._writer.append(
-                    rows.masks[part],
-                    rows.scene_indices[part],
-                    rows.scene_probs[part],
+                    part.masks,
+                    part.scene_indices,
+                    part.scene_probs,
                     chunk.hashes[:taken],
                     chunk.valid[:taken],
                 )

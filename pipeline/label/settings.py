@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.label.messages import DecodeLimits
+from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
 
 HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
@@ -19,6 +20,7 @@ class TeacherSettings:
         human_path, scene_path: weights files.
         human_factory, scene_factory: ``module:function`` as `pipeline.label.teacher` describes.
         precision: "auto" is bfloat16 on a GPU and float32 elsewhere.
+        kinds: which of the two label; the other's file and factory are not touched.
     """
 
     human_path: Path
@@ -26,10 +28,13 @@ class TeacherSettings:
     human_factory: str = HUMAN_FACTORY
     scene_factory: str = SCENE_FACTORY
     precision: str = "auto"
+    kinds: tuple[TeacherKind, ...] = BOTH_TEACHERS
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision!r}; give one of {', '.join(PRECISIONS)}")
+        if not self.kinds:
+            raise ValueError("kinds is empty; name human, scene or both")
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,45 @@
-"""Making teachers from the names of their factories."""
+"""Making teachers from the names of their factories, and trying them on a few frames before any video is opened."""
 
 import importlib
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from pipeline.errors import TeacherError
 from pipeline.label.settings import TeacherSettings
-from pipeline.label.teacher import HumanTeacherProtocol, SceneTeacherProtocol
+from pipeline.label.teacher import NUM_SCENE_CLASSES, NUM_SCENE_LABELS, HumanTeacherProtocol, SceneTeacherProtocol
+from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
+
+_TRIAL_FRAMES = 2
+# What a factory or a teacher of a user's own raises when it does not fit: each becomes one line that names it.
+_MISFITS = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError)
 
 
 class Teachers(NamedTuple):
-    """Both teachers on their device."""
+    """The teachers that label, on their device; None for the one that was not asked for."""
 
-    human: HumanTeacherProtocol
-    scene: SceneTeacherProtocol
+    human: HumanTeacherProtocol | None
+    scene: SceneTeacherProtocol | None
     device: torch.device
 
 
 def load_teachers(settings: TeacherSettings, device: torch.device, precision: str) -> Teachers:
-    """Make both teachers by their factories; raise TeacherError where a factory or its file is not to be had."""
-    human = _factory(settings.human_factory)(settings.human_path, device=device, precision=precision)
-    scene = _factory(settings.scene_factory)(settings.scene_path, device=device, precision=precision)
+    """Make the teachers by their factories and try each on two black frames.
+
+    Raises:
+        TeacherError: a factory or its file is not to be had, or what it makes does not follow the protocol.
+    """
+    human = scene = None
+    if "human" in settings.kinds:
+        human = _make(settings.human_factory, settings.human_path, device, precision)
+        _try_teacher(settings.human_factory, human, device, _human_fault)
+    if "scene" in settings.kinds:
+        scene = _make(settings.scene_factory, settings.scene_path, device, precision)
+        _try_teacher(settings.scene_factory, scene, device, _scene_fault)
     return Teachers(human, scene, device)
 
 
@@ -31,12 +48,20 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return ("bfloat16" if device.type == "cuda" else "float32") if wanted == "auto" else wanted
 
 
-def describe_teacher(teacher: HumanTeacherProtocol | SceneTeacherProtocol) -> str:
-    """Return the ``name sha256:<hex>`` that stands in the shards."""
-    return f"{teacher.name} sha256:{teacher.sha256}"
+def describe_teachers(teachers: Teachers) -> dict[str, str]:
+    """Return what stands in the plan of each teacher: ``name sha256:<hex>`` and its preprocessing."""
+    return {
+        name: text
+        for kind, teacher in (("human", teachers.human), ("scene", teachers.scene))
+        if teacher is not None
+        for name, text in (
+            (f"{kind}_teacher", f"{teacher.name} sha256:{teacher.sha256}"),
+            (f"{kind}_preprocessing", str(teacher.preprocessing)),
+        )
+    }
 
 
-def _factory(name: str) -> Callable[..., Any]:
+def _make(name: str, weights_path: Path, device: torch.device, precision: str) -> Any:
     module_name, _, function_name = name.partition(":")
     if not function_name:
         raise ValueError(f"teacher {name!r}: give the factory as module:function")
@@ -44,4 +69,65 @@ def _factory(name: str) -> Callable[..., Any]:
         factory: Callable[..., Any] = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise TeacherError(f"teacher {name}: {error}; give an importable module:function") from error
-    return factory
+    try:
+        inspect.signature(factory).bind(weights_path, device=device, precision=precision)
+    except (TypeError, ValueError) as error:
+        raise TeacherError(
+            f"teacher {name}: its signature must be (weights_path, *, device, precision), but {error}"
+        ) from error
+    try:
+        teacher = factory(weights_path, device=device, precision=precision)
+    except _MISFITS as error:
+        raise TeacherError(f"teacher {name}: its factory failed: {_in_words(error)}") from error
+    for attribute, kind in (("name", str), ("sha256", str), ("preprocessing", object)):
+        if not isinstance(getattr(teacher, attribute, None), kind) or getattr(teacher, attribute) is None:
+            raise TeacherError(
+                f"teacher {name}: made a {type(teacher).__name__} without a {attribute} as "
+                "pipeline.label.teacher describes"
+            )
+    return teacher
+
+
+def _try_teacher(
+    name: str, teacher: Any, device: torch.device, find_fault: Callable[[Any, Tensor], str | None]
+) -> None:
+    """Ask a teacher about black frames; raise TeacherError where it fails or answers in another form than agreed."""
+    frames_BHWC = torch.zeros(_TRIAL_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3, dtype=torch.uint8, device=device)
+    try:
+        fault = find_fault(teacher, frames_BHWC)
+    except _MISFITS as error:
+        fault = f"failed on {_TRIAL_FRAMES} black frames: {_in_words(error)}"
+    if fault:
+        raise TeacherError(f"teacher {name}: {fault}")
+
+
+def _human_fault(teacher: HumanTeacherProtocol, frames_BHWC: Tensor) -> str | None:
+    return _form_fault("predict_masks", teacher.predict_masks(frames_BHWC), "bool", frames_BHWC.shape[:3])
+
+
+def _scene_fault(teacher: SceneTeacherProtocol, frames_BHWC: Tensor) -> str | None:
+    labels = teacher.predict_scenes(frames_BHWC)
+    shape = torch.Size([len(frames_BHWC), NUM_SCENE_LABELS])
+    fault = _form_fault("predict_scenes(...).indices_BK", labels.indices_BK, "int64", shape)
+    fault = fault or _form_fault("predict_scenes(...).probs_BK", labels.probs_BK, "float", shape)
+    if fault:
+        return fault
+    if not ((labels.indices_BK >= 0) & (labels.indices_BK < NUM_SCENE_CLASSES)).all():
+        return f"predict_scenes(...).indices_BK must lie in 0..{NUM_SCENE_CLASSES - 1}"
+    probs_BK = labels.probs_BK.float()
+    if not ((probs_BK >= 0) & (probs_BK <= 1)).all() or (probs_BK.diff(dim=1) > 0).any():
+        return "predict_scenes(...).probs_BK must lie in 0..1, best first"
+    return None
+
+
+def _form_fault(what: str, found: object, dtype: str, shape: torch.Size) -> str | None:
+    if not isinstance(found, Tensor):
+        return f"{what} must be a tensor, found {type(found).__name__}"
+    is_right = found.is_floating_point() if dtype == "float" else found.dtype == getattr(torch, dtype)
+    if is_right and found.shape == shape:
+        return None
+    return f"{what} must be {dtype} {list(shape)}, found {str(found.dtype).removeprefix('torch.')} {list(found.shape)}"
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -49,7 +49,7 @@ class ShardWorker:
         Raises:
             TeacherError: a teacher cannot be loaded.
         """
-        from pipeline.label.teacher_loading import choose_precision, describe_teacher
+        from pipeline.label.teacher_loading import choose_precision, describe_teachers
 
         teachers = self._started().teachers
         ingredients = {
@@ -57,10 +57,7 @@ class ShardWorker:
             "frame_resize": FRAME_RESIZE,
             "decoder": DECODER,
             "precision": choose_precision(self._teacher_settings.precision, teachers.device),
-            "human_teacher": describe_teacher(teachers.human),
-            "human_preprocessing": str(teachers.human.preprocessing),
-            "scene_teacher": describe_teacher(teachers.scene),
-            "scene_preprocessing": str(teachers.scene.preprocessing),
+            **describe_teachers(teachers),
         }
         return WorkerDescription(ingredients, self._measure_speed(teachers) if measure else None)
 

@@ -11,9 +11,10 @@ Rows = dict[str, npt.NDArray[Any]]
 
 
 class FrameColumns:
-    """The rows of every data set in `FRAME_COLUMNS`, in the order of writing; 29 bytes a frame."""
+    """The rows of the named data sets of `FRAME_COLUMNS`, in the order of writing; at most 29 bytes a frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
         self._parts: list[Rows] = []
         self._length = 0
 
@@ -43,9 +44,9 @@ class FrameColumns:
 
 def check_frames(
     header: ShardHeader,
-    masks: npt.NDArray[np.bool_],
-    scene_indices: npt.NDArray[np.integer],
-    scene_probs: npt.NDArray[np.floating],
+    masks: npt.NDArray[np.bool_] | None,
+    scene_indices: npt.NDArray[np.integer] | None,
+    scene_probs: npt.NDArray[np.floating] | None,
     frame_hashes: npt.NDArray[np.uint64],
     valid: npt.NDArray[np.bool_],
     whose: str,
@@ -53,21 +54,39 @@ def check_frames(
     """Check the arrays of `ShardWriter.append` and return the columns beside the mask in their stored types.
 
     Raises:
-        ValueError: a wrong shape, type or range; the message opens with `whose`.
+        ValueError: a wrong shape, type or range, or labels of a teacher that the shard has not, or lacks; the message
+            opens with `whose`.
     """
-    frames = len(masks)
-    expected_shapes = {
-        "masks": (masks, (frames, header.height, header.width), "b"),
-        "scene_indices": (scene_indices, (frames, NUM_SCENE_LABELS), "iu"),
-        "scene_probs": (scene_probs, (frames, NUM_SCENE_LABELS), "f"),
-        "frame_hashes": (frame_hashes, (frames,), "u"),
-        "valid": (valid, (frames,), "b"),
-    }
-    for name, (array, shape, kinds) in expected_shapes.items():
-        if array.shape != shape or array.dtype.kind not in kinds:
-            raise ValueError(
-                f"{whose}: {name} must be {list(shape)} of kind {kinds!r}, not {array.shape} {array.dtype}"
-            )
+    frames = len(valid)
+    rows: Rows = {}
+    _check_array(f"{whose}: frame_hashes", frame_hashes, (frames,), "u")
+    _check_array(f"{whose}: valid", valid, (frames,), "b")
+    rows["valid"], rows["frame_hash"] = valid.astype("u1"), frame_hashes.astype("u8")
+    for name, array, wanted in (
+        ("masks", masks, header.has_masks),
+        ("scene_indices", scene_indices, header.has_scenes),
+        ("scene_probs", scene_probs, header.has_scenes),
+    ):
+        if (array is not None) != wanted:
+            raise ValueError(f"{whose}: {name} {'missing' if wanted else 'given'}, against the shard's header")
+    if masks is not None:
+        _check_array(f"{whose}: masks", masks, (frames, header.height, header.width), "b")
+    if scene_indices is not None and scene_probs is not None:
+        _check_scenes(scene_indices, scene_probs, frames, whose)
+        rows["scene_index"], rows["scene_prob"] = scene_indices.astype("u2"), scene_probs.astype("f2")
+    return rows
+
+
+def _check_array(name: str, array: npt.NDArray[Any], shape: tuple[int, ...], kinds: str) -> None:
+    if array.shape != shape or array.dtype.kind not in kinds:
+        raise ValueError(f"{name} must be {list(shape)} of kind {kinds!r}, not {array.shape} {array.dtype}")
+
+
+def _check_scenes(
+    scene_indices: npt.NDArray[np.integer], scene_probs: npt.NDArray[np.floating], frames: int, whose: str
+) -> None:
+    _check_array(f"{whose}: scene_indices", scene_indices, (frames, NUM_SCENE_LABELS), "iu")
+    _check_array(f"{whose}: scene_probs", scene_probs, (frames, NUM_SCENE_LABELS), "f")
     if frames and not (scene_indices.min() >= 0 and scene_indices.max() < NUM_SCENE_CLASSES):
         raise ValueError(
             f"{whose}: scene indices must lie in 0..{NUM_SCENE_CLASSES - 1}, "
@@ -76,12 +95,6 @@ def check_frames(
     problem = probability_fault(scene_probs)
     if problem:
         raise ValueError(f"{whose}: {problem}")
-    return {
-        "valid": valid.astype("u1"),
-        "frame_hash": frame_hashes.astype("u8"),
-        "scene_index": scene_indices.astype("u2"),
-        "scene_prob": scene_probs.astype("f2"),
-    }
 
 
 def probability_fault(scene_probs: npt.NDArray[np.floating]) -> str | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.shards.columns import probability_fault
 from pipeline.shards.reader import H5_FAULTS, load_filters, read_header
-from pipeline.shards.schema import FRAME_COLUMNS, MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES, VideoStatus
+from pipeline.shards.schema import MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES, ShardHeader, VideoStatus
 
 _READ_FRAMES = 16 * MASK_CHUNK_FRAMES
 
@@ -25,7 +26,7 @@ class ExpectedContent:
         video_ids, frames, statuses: of each video with rows, in the order of the rows.
     """
 
-    attributes: dict[str, str | int]
+    attributes: dict[str, str | int | None]
     video_ids: tuple[str, ...]
     frames: tuple[int, ...]
     statuses: tuple[VideoStatus, ...]
@@ -36,7 +37,8 @@ def find_content_faults(path: Path, expected: ExpectedContent) -> list[str]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             header = read_header(file)
-            load_filters(file["mask"].id)
+            if header.has_masks:
+                load_filters(file["mask"].id)
             found = dataclasses.asdict(header)
             faults = [
                 f"attribute {name} is {found[name]!r}, expected {value!r}"
@@ -44,7 +46,7 @@ def find_content_faults(path: Path, expected: ExpectedContent) -> list[str]:
                 if found[name] != value
             ]
             faults += _video_faults(file, expected)
-            faults += _frame_faults(file, header.mask_bytes, sum(expected.frames))
+            faults += _frame_faults(file, header, sum(expected.frames))
             return faults
     except (ShardError, *H5_FAULTS) as error:
         return [f"cannot be read ({' '.join(str(error).split())})"]
@@ -64,24 +66,32 @@ def _video_faults(file: h5py.File, expected: ExpectedContent) -> list[str]:
     return faults
 
 
-def _frame_faults(file: h5py.File, mask_bytes: int, frames: int) -> list[str]:
-    faults = []
-    columns = {name: file[name][:] for name in FRAME_COLUMNS}
-    for name, num_rows in [*((name, len(column)) for name, column in columns.items()), ("mask", len(file["mask"]))]:
-        if num_rows != frames:
-            faults.append(f"{name} has {num_rows} rows, expected {frames}")
-    if file["mask"].shape[1:] != (mask_bytes,):
-        faults.append(f"mask rows are {file['mask'].shape[1:]} bytes, expected {mask_bytes}")
+def _frame_faults(file: h5py.File, header: ShardHeader, frames: int) -> list[str]:
+    columns = {name: file[name][:] for name in header.frame_columns}
+    masks = {"mask": file["mask"]} if header.has_masks else {}
+    faults = [
+        f"{name} has {len(rows)} rows, expected {frames}"
+        for name, rows in (columns | masks).items()
+        if len(rows) != frames
+    ]
     if columns["valid"].max(initial=0) > 1:
         faults.append("valid is neither 0 nor 1 somewhere")
-    highest = columns["scene_index"].max(initial=0)
+    if header.has_scenes:
+        faults += _scene_faults(columns["scene_index"], columns["scene_prob"])
+    for mask in masks.values():
+        if mask.shape[1:] != (header.mask_bytes,):
+            faults.append(f"mask rows are {mask.shape[1:]} bytes, expected {header.mask_bytes}")
+        _read_every_chunk(mask)
+    return faults
+
+
+def _scene_faults(scene_indices: npt.NDArray[np.uint16], scene_probs: npt.NDArray[np.float16]) -> list[str]:
+    faults = []
+    highest = scene_indices.max(initial=0)
     if highest >= NUM_SCENE_CLASSES:
         faults.append(f"scene_index reaches {highest}, expected below {NUM_SCENE_CLASSES}")
-    problem = probability_fault(columns["scene_prob"])
-    if problem:
-        faults.append(problem)
-    _read_every_chunk(file["mask"])
-    return faults
+    problem = probability_fault(scene_probs)
+    return [*faults, problem] if problem else faults
 
 
 def _read_every_chunk(mask: h5py.Dataset) -> None:

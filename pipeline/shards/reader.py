@@ -13,17 +13,19 @@ import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.shards.schema import (
+    BOTH_TEACHERS,
     COLUMN_CHUNK_FRAMES,
-    FRAME_COLUMNS,
     HEADER_FIELDS,
     MASK_CHUNK_FRAMES,
     REPAIR_HINT,
     SCHEMA_VERSION,
     ShardHeader,
+    TeacherKind,
     VideoStatus,
 )
 
 _ZSTD_FILTER_ID = 32015
+_TEACHER_FIELDS = tuple(f"{kind}_teacher" for kind in BOTH_TEACHERS)
 
 # What h5py raises for a damaged file, by where the damage lies.
 H5_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
@@ -33,22 +35,29 @@ class FrameLabels(NamedTuple):
     """The labels of n frames, in the order asked for.
 
     Attributes:
-        masks: bool [n, H, W], True on people.
-        scene_indices: uint16 [n, 5], Places365 classes, best first.
-        scene_probs: float16 [n, 5], their probabilities, descending.
+        masks: bool [n, H, W], True on people; None where the labels hold none: they are of the scene teacher alone.
+        scene_indices: uint16 [n, 5], Places365 classes, best first; None where the labels are of the human teacher
+            alone.
+        scene_probs: float16 [n, 5], their probabilities, descending; None likewise.
         valid: bool [n], True where the frame was truly decoded.
         frame_hashes: uint64 [n], difference hashes of the labelled frames.
     """
 
-    masks: npt.NDArray[np.bool_]
-    scene_indices: npt.NDArray[np.uint16]
-    scene_probs: npt.NDArray[np.float16]
+    masks: npt.NDArray[np.bool_] | None
+    scene_indices: npt.NDArray[np.uint16] | None
+    scene_probs: npt.NDArray[np.float16] | None
     valid: npt.NDArray[np.bool_]
     frame_hashes: npt.NDArray[np.uint64]
 
 
 class ShardReader:
-    """One open shard; make it with `open_shard`, close it or use it as a context manager. Not for several threads."""
+    """One open shard; make it with `open_shard`, close it or use it as a context manager. Not for several threads.
+
+    Attributes:
+        path: of the file.
+        video_ids: in the order of their rows.
+        teachers: whose labels it holds: "human", "scene" or both.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -63,8 +72,10 @@ class ShardReader:
                 self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._column("video_id").tolist())
                 self._offsets: list[int] = self._column("offset").tolist()
                 self._height, self._width = self._read_number("height"), self._read_number("width")
-                self._frame_columns = {name: self._open_column(name) for name in ("mask", *FRAME_COLUMNS)}
-                load_filters(self._frame_columns["mask"])
+                self.teachers = tuple(kind for kind in BOTH_TEACHERS if self._has_teacher(kind))
+                self._frame_columns = {name: self._open_column(name) for name in _column_names(self.teachers)}
+                if "mask" in self._frame_columns:
+                    load_filters(self._frame_columns["mask"])
                 if len(self._offsets) != len(self.video_ids) + 1:
                     raise ValueError(f"{len(self._offsets)} offsets for {len(self.video_ids)} videos")
         except ShardError:
@@ -115,14 +126,21 @@ class ShardReader:
         unique, inverse = np.unique(indices.astype(np.int64), return_inverse=True)
         rows = unique + start
         with self._damage_named():
-            packed = _read_rows(self._frame_columns["mask"], rows, MASK_CHUNK_FRAMES)
-            scene_indices, scene_probs, valid, hashes = (
-                _read_rows(self._frame_columns[name], rows, COLUMN_CHUNK_FRAMES)[inverse]
-                for name in ("scene_index", "scene_prob", "valid", "frame_hash")
-            )
-        pixels = np.unpackbits(packed, axis=1).view(np.bool_)
-        masks = pixels.reshape(-1, self._height, self._width)[inverse]
-        return FrameLabels(masks, scene_indices, scene_probs, valid.astype(np.bool_), hashes)
+            found = {
+                name: _read_rows(column, rows, MASK_CHUNK_FRAMES if name == "mask" else COLUMN_CHUNK_FRAMES)
+                for name, column in self._frame_columns.items()
+            }
+        if "mask" in found:
+            pixels = np.unpackbits(found["mask"], axis=1).view(np.bool_)
+            found["mask"] = pixels.reshape(-1, self._height, self._width)
+        found = {name: values[inverse] for name, values in found.items()}
+        return FrameLabels(
+            masks=found.get("mask"),
+            scene_indices=found.get("scene_index"),
+            scene_probs=found.get("scene_prob"),
+            valid=found["valid"].astype(np.bool_),
+            frame_hashes=found["frame_hash"],
+        )
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -141,6 +159,10 @@ class ShardReader:
             return self._rows[video_id]
         except KeyError:
             raise ValueError(f"video {video_id} is not in shard {self.path}") from None
+
+    def _has_teacher(self, kind: TeacherKind) -> bool:
+        """Tell whether the root attributes name a teacher."""
+        return bool(h5py.h5a.exists(self._file.id, f"{kind}_teacher".encode()))
 
     def _open_column(self, name: str) -> h5py.h5d.DatasetID:
         """Open a data set by HDF5's own calls: h5py's high level would take most of a short read's time."""
@@ -177,7 +199,9 @@ def open_shard(path: str | Path) -> ShardReader:
 
 def read_header(file: h5py.File) -> ShardHeader:
     """Read the root attributes of an open shard; raises ShardError for another schema, KeyError for a missing one."""
-    values: dict[str, Any] = {name: file.attrs[name] for name in HEADER_FIELDS}
+    values: dict[str, Any] = {
+        name: file.attrs.get(name) if name in _TEACHER_FIELDS else file.attrs[name] for name in HEADER_FIELDS
+    }
     if int(values["schema_version"]) != SCHEMA_VERSION:
         raise ShardError(
             f"shard {file.filename}: schema version {values['schema_version']}, this program reads {SCHEMA_VERSION}; "
@@ -185,6 +209,13 @@ def read_header(file: h5py.File) -> ShardHeader:
         )
     numbers = {name: int(values[name]) for name in ("height", "width", "schema_version")}
     return ShardHeader(**{**values, **numbers})
+
+
+def _column_names(teachers: Sequence[TeacherKind]) -> tuple[str, ...]:
+    """Name the per-frame data sets of a shard that has the labels of these teachers."""
+    masks = ("mask",) if "human" in teachers else ()
+    scenes = ("scene_index", "scene_prob") if "scene" in teachers else ()
+    return (*masks, *scenes, "valid", "frame_hash")
 
 
 def load_filters(mask: h5py.h5d.DatasetID) -> None:

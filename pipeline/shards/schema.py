@@ -14,6 +14,9 @@ offset[v]:offset[v + 1] of every per-frame data set.
 ``scene_index``         [N, 5] uint16      the five best Places365 classes, best first
 ``scene_prob``          [N, 5] float16     their softmax probabilities over all 365 classes
 ======================  =================  ======================================================================
+
+A shard of one teacher alone lacks the other's data sets (``mask``, or ``scene_index`` and ``scene_prob``) and its root
+attribute.
 """
 
 import dataclasses
@@ -29,6 +32,8 @@ MASK_CHUNK_FRAMES = 16
 COLUMN_CHUNK_FRAMES = 1024
 
 Compression = Literal["gzip", "zstd"]
+TeacherKind = Literal["human", "scene"]
+BOTH_TEACHERS: tuple[TeacherKind, ...] = ("human", "scene")
 
 # Per-frame data sets beside the mask: name -> (columns, numpy type).
 FRAME_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
@@ -37,6 +42,8 @@ FRAME_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "scene_index": ((NUM_SCENE_LABELS,), "u2"),
     "scene_prob": ((NUM_SCENE_LABELS,), "f2"),
 }
+
+_SCENE_COLUMNS = ("scene_index", "scene_prob")
 
 # The way out that every message about a damaged shard ends with.
 REPAIR_HINT = "run kinet-pipeline verify --repair"
@@ -61,7 +68,7 @@ class ShardHeader:
         fingerprint: of manifest rows, teachers, preprocessing, resize, decoder and schema.
         frame_resize: how frames came to height x width, e.g. "bilinear 256x340".
         decoder: the decoder that read the frames.
-        human_teacher, scene_teacher: "name sha256:<hex>".
+        human_teacher, scene_teacher: "name sha256:<hex>"; None where the shard has no labels of this teacher.
         created_by: program and version.
         schema_version: `SCHEMA_VERSION` of the writing program.
     """
@@ -73,8 +80,8 @@ class ShardHeader:
     fingerprint: str
     frame_resize: str
     decoder: str
-    human_teacher: str
-    scene_teacher: str
+    human_teacher: str | None
+    scene_teacher: str | None
     created_by: str
     schema_version: int = SCHEMA_VERSION
 
@@ -84,6 +91,23 @@ class ShardHeader:
                 f"frames of {self.height} x {self.width}: a mask is stored eight pixels a byte, so height * width must "
                 "be a positive multiple of 8; choose another frame size"
             )
+        if self.human_teacher is None and self.scene_teacher is None:
+            raise ValueError("a shard holds the labels of one teacher at least; name human_teacher or scene_teacher")
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the shard holds the human teacher's labels."""
+        return self.human_teacher is not None
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether the shard holds the scene teacher's labels."""
+        return self.scene_teacher is not None
+
+    @property
+    def frame_columns(self) -> tuple[str, ...]:
+        """Names of the shard's per-frame data sets beside the mask, in the order of `FRAME_COLUMNS`."""
+        return tuple(name for name in FRAME_COLUMNS if self.has_scenes or name not in _SCENE_COLUMNS)
 
     @property
     def mask_bytes(self) -> int:

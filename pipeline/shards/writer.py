@@ -21,7 +21,6 @@ from pipeline.shards.part_file import PartFile
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import (
     COLUMN_CHUNK_FRAMES,
-    FRAME_COLUMNS,
     MASK_CHUNK_FRAMES,
     Compression,
     ShardHeader,
@@ -74,7 +73,7 @@ class ShardWriter:
         self._offsets: list[int] = [0]
         self._statuses: list[VideoStatus] = []
         self._seek_exact: list[int] = []
-        self._columns = FrameColumns()
+        self._columns = FrameColumns(header.frame_columns)
         self._pending = np.empty((0, header.mask_bytes), np.uint8)  # packed masks that do not fill a chunk yet
         self._flushed = 0  # mask rows in the file: always whole chunks
         self._open_video: str | None = None
@@ -86,7 +85,7 @@ class ShardWriter:
             raise disk_fault(self.part_path, error) from error
         self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
         with self._disk():
-            self._mask = self._create_masks(compression)
+            self._mask = self._create_masks(compression) if header.has_masks else None
 
     # -- one video -------------------------------------------------------------------------------------------------
 
@@ -104,18 +103,18 @@ class ShardWriter:
 
     def append(
         self,
-        masks: npt.NDArray[np.bool_],
-        scene_indices: npt.NDArray[np.integer],
-        scene_probs: npt.NDArray[np.floating],
+        masks: npt.NDArray[np.bool_] | None,
+        scene_indices: npt.NDArray[np.integer] | None,
+        scene_probs: npt.NDArray[np.floating] | None,
         frame_hashes: npt.NDArray[np.uint64],
         valid: npt.NDArray[np.bool_],
     ) -> None:
         """Add the next n frames of the open video; n may be 0.
 
         Args:
-            masks: bool [n, H, W].
-            scene_indices: integers [n, 5] in 0..364, best first.
-            scene_probs: floats [n, 5] in [0, 1], descending; kept as float16.
+            masks: bool [n, H, W]; None where the header names no human teacher.
+            scene_indices: integers [n, 5] in 0..364, best first; None where it names no scene teacher.
+            scene_probs: floats [n, 5] in [0, 1], descending; kept as float16. None likewise.
             frame_hashes: uint64 [n].
             valid: bool [n].
 
@@ -126,8 +125,10 @@ class ShardWriter:
         rows = check_frames(
             self.header, masks, scene_indices, scene_probs, frame_hashes, valid, f"video {self._open_video}"
         )
-        packed = np.packbits(masks.reshape(len(masks), self.header.height * self.header.width), axis=1)
         self._columns.append(rows)
+        if masks is None:
+            return
+        packed = np.packbits(masks.reshape(len(masks), self.header.height * self.header.width), axis=1)
         self._pending = np.concatenate([self._pending, packed])
         if len(self._pending) >= _FLUSH_FRAMES:
             self._flush(len(self._pending) // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES)
@@ -146,7 +147,7 @@ class ShardWriter:
         """Drop every row of the open video, those already in the file too."""
         self._check_video()
         flushed, self._pending = self._rewind_point
-        if flushed < self._flushed:
+        if self._mask is not None and flushed < self._flushed:
             with self._disk():
                 self._mask.resize(flushed, axis=0)
             self._flushed = flushed
@@ -250,7 +251,7 @@ class ShardWriter:
 
     def _flush(self, rows: int) -> None:
         """Move the first pending mask rows into the file."""
-        if not rows:
+        if self._mask is None or not rows:
             return
         with self._disk():
             self._mask.resize(self._flushed + rows, axis=0)
@@ -265,10 +266,11 @@ class ShardWriter:
         self._write_column("offset", np.array(self._offsets, np.int64), len(self._offsets))
         self._write_column("status", np.array(self._statuses, np.uint8), len(encoded))
         self._write_column("seek_exact", np.array(self._seek_exact, np.uint8), len(encoded))
-        for name in FRAME_COLUMNS:
+        for name in self._columns.names:
             self._write_column(name, self._columns.column(name), COLUMN_CHUNK_FRAMES, gzip=name != "frame_hash")
         for name, value in dataclasses.asdict(self.header).items():
-            self._file.attrs[name] = value
+            if value is not None:
+                self._file.attrs[name] = value
 
     def _write_column(self, name: str, values: npt.NDArray[Any], chunk_rows: int, gzip: bool = False) -> None:
         """Write a small data set at once, checksummed; a chunk has one row at least, and no more than the data."""

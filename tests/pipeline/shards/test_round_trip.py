@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShardError
-from pipeline.shards import ShardWriter, VideoStatus, open_shard
+from pipeline.shards import ShardWriter, VideoStatus, open_shard, verify_shard
 from tests.pipeline.shards.made import (
     HEIGHT,
     WIDTH,
@@ -46,6 +46,21 @@ def test_random_videos_in_random_portions_come_back_exactly(tmp_path: Path, comp
             assert shard.status(video_id) == number % 2
             assert shard.seek_exact(video_id) == (number % 3 == 0)
             assert_same(shard.read(video_id, range(len(labels.valid))), labels)
+
+
+@pytest.mark.parametrize(("teachers", "missing"), [(("human",), {"scene_index", "scene_prob"}), (("scene",), {"mask"})])
+def test_one_teacher_alone_has_its_own_data_sets_and_no_others(
+    tmp_path: Path, teachers: tuple[str, ...], missing: set[str]
+) -> None:
+    both = commit_shard(tmp_path / "train-00000-of-00002.h5", [70, 20])
+    made = commit_shard(tmp_path / "train-00001-of-00002.h5", [70, 20], teachers=teachers)
+    assert verify_shard(made.receipt_path) == []
+    with open_shard(made.path) as shard:
+        assert shard.teachers == teachers and shard.header == make_header(teachers=teachers)
+        assert_same(shard.read("v0", range(70)), made.videos["v0"])
+    with h5py.File(made.path) as alone, h5py.File(both.path) as joint:
+        assert set(joint) - set(alone) == missing
+        assert all(np.array_equal(alone[name][:], joint[name][:]) for name in alone)
 
 
 def test_any_order_and_repeats(tmp_path: Path) -> None:

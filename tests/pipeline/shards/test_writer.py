@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.shards import ShardHeader, ShardWriter, open_shard
-from tests.pipeline.shards.made import append, assert_same, make_header, make_labels
+from tests.pipeline.shards.made import append, assert_same, make_header, make_labels, of_teachers
 
 
 @pytest.mark.parametrize("before", [0, 5, 16, 70])
@@ -86,6 +86,19 @@ def test_wrong_labels_are_refused_and_nothing_of_them_kept(
             append(writer, labels._replace(**{field: value}))
         append(writer, labels)
         assert writer.end_video(seek_exact=False) == 4
+
+
+@pytest.mark.parametrize("teachers", [("human",), ("scene",)])
+def test_labels_of_a_teacher_that_the_shard_has_not_are_refused(tmp_path: Path, teachers: tuple[str, ...]) -> None:
+    labels = make_labels(np.random.default_rng(0), 4)
+    with ShardWriter(tmp_path / "a.h5", make_header(teachers=teachers)) as writer:
+        writer.begin_video("v")
+        with pytest.raises(ValueError, match="given, against the shard's header"):
+            append(writer, labels)
+        with pytest.raises(ValueError, match="missing, against the shard's header"):
+            append(writer, labels._replace(masks=None, scene_indices=None, scene_probs=None))
+        append(writer, of_teachers(labels, teachers))
+        assert writer.end_video(seek_exact=True) == 4
 
 
 def test_two_writers_of_one_shard_do_not_meet(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Label sets: the labels of both teachers together, or of one alone in shards of its own, and which one is meant."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import WorkspaceError
+from pipeline.label.plan import PLAN_NAME
+from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """One set of labels of a data set.
+
+    Attributes:
+        kinds: the teachers that made them.
+        shards_dir: its folder; each set has its own plan, receipts and quarantine list.
+    """
+
+    kinds: tuple[TeacherKind, ...]
+    shards_dir: Path
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether labelling has begun."""
+        return (self.shards_dir / PLAN_NAME).exists()
+
+    @property
+    def option(self) -> str:
+        """The ``--teachers`` value that names it."""
+        return ",".join(self.kinds)
+
+
+def label_set(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...]) -> LabelSet:
+    """Return the set of these teachers' labels, begun or not."""
+    if len(kinds) == 1:
+        return LabelSet(kinds, workspace.teacher_shards_dir(dataset, kinds[0]))
+    return LabelSet(kinds, workspace.shards_dir(dataset))
+
+
+def begun_sets(workspace: Workspace, dataset: str) -> list[LabelSet]:
+    """List the sets that labelling has begun; the joint one first."""
+    sets = [label_set(workspace, dataset, kinds) for kinds in (BOTH_TEACHERS, *((kind,) for kind in BOTH_TEACHERS))]
+    return [labels for labels in sets if labels.is_begun]
+
+
+def existing_set(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...] | None) -> LabelSet:
+    """Return the set that a command means: the one named, else the joint one, else the only one there is.
+
+    Raises:
+        WorkspaceError: none is named, and each teacher has its own.
+    """
+    if kinds is not None:
+        return label_set(workspace, dataset, kinds)
+    begun = begun_sets(workspace, dataset)
+    if not begun:
+        return label_set(workspace, dataset, BOTH_TEACHERS)
+    if len(begun) > 1 and begun[0].kinds != BOTH_TEACHERS:
+        named = " or ".join(f"--teachers {labels.option}" for labels in begun)
+        raise WorkspaceError(f"the teachers' labels of {dataset} lie in sets of their own; say {named}")
+    return begun[0]
+
+
+def set_to_label(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...] | None) -> LabelSet:
+    """Return the set that `label` works on: the one named, else the joint one.
+
+    Raises:
+        WorkspaceError: a teacher asked for has labels in another set already; what is missing is named.
+    """
+    wanted = label_set(workspace, dataset, kinds or BOTH_TEACHERS)
+    others = [labels for labels in begun_sets(workspace, dataset) if labels.kinds != wanted.kinds]
+    clash = [labels for labels in others if set(labels.kinds) & set(wanted.kinds)]
+    if wanted.is_begun or not clash:
+        return wanted
+    named = " and ".join(str(labels.shards_dir) for labels in clash)
+    covered = {kind for labels in others for kind in labels.kinds}
+    missing = ",".join(kind for kind in BOTH_TEACHERS if kind not in covered) or clash[0].option
+    raise WorkspaceError(
+        f"{dataset} has labels of the {' and the '.join(clash[0].kinds)} teacher in {named}; run kinet-pipeline "
+        f"label --dataset {dataset} --teachers {missing}, or label into another workspace"
+    )
