@@ -38,40 +38,40 @@ class ProbedVideo:
     message: str = ""
 
 
-Probe = Callable[[Path], ProbedVideo]
+# Calls its second argument every now and then, as a sign of life.
+Probe = Callable[[Path, Callable[[], None]], ProbedVideo]
 
 
 def probe_videos(
-    paths: Sequence[Path], probe: Probe, *, num_workers: int, timeout_sec: float
+    paths: Sequence[Path], probe: Probe, *, num_workers: int, stall_sec: float, timeout_sec: float
 ) -> Iterator[tuple[int, ProbedVideo]]:
     """Yield (position in `paths`, result) as they come.
 
-    A video that brings its process down is "crashed", one that takes longer than `timeout_sec` is "timeout"; each
-    process holds one video at a time, so that no other video is blamed.
+    A video that brings its process down is "crashed", one that hangs or does not end is "timeout"; each process holds
+    one video at a time, so that no other video is blamed.
 
     Args:
         paths: the videos.
         probe: run in fresh processes, so a function at the top of a module.
         num_workers: processes, 1 or more.
-        timeout_sec: for one video.
+        stall_sec: a probe that gives no sign of life for so long hangs.
+        timeout_sec: for one video, however lively.
     """
     if num_workers < 1:
         raise ValueError(f"num_workers {num_workers}: expected 1 or more")
     pending = iter(enumerate(paths))
-    workers = [_Worker(probe, timeout_sec) for _ in range(min(num_workers, len(paths)))]
+    workers = [_Worker(probe, stall_sec, timeout_sec) for _ in range(min(num_workers, len(paths)))]
     try:
         busy = {worker.connection: worker for worker in workers if worker.take(pending)}
         while busy:
             remaining_sec = min(worker.deadline for worker in busy.values()) - time.monotonic()
             ready = set(wait(list(busy), timeout=max(0.0, remaining_sec)))
             for connection, worker in list(busy.items()):
-                if connection in ready:
-                    result = worker.collect()
-                elif time.monotonic() >= worker.deadline:
-                    result = ProbedVideo(reason=TIMEOUT, message=f"{worker.path}: no end after {timeout_sec:g} s")
-                    worker.restart()
-                else:
-                    continue
+                result = worker.collect() if connection in ready else None
+                if result is None:
+                    if time.monotonic() < worker.deadline:
+                        continue
+                    result = worker.give_up()
                 position = worker.position
                 del busy[connection]
                 if worker.take(pending):
@@ -105,9 +105,11 @@ class _Worker:
     position: int
     path: Path
     deadline: float
+    _last: float
 
-    def __init__(self, probe: Probe, timeout_sec: float) -> None:
+    def __init__(self, probe: Probe, stall_sec: float, timeout_sec: float) -> None:
         self._probe = probe
+        self._stall_sec = stall_sec
         self._timeout_sec = timeout_sec
         self._process: BaseProcess | None = None
         self._start()
@@ -121,21 +123,34 @@ class _Worker:
             except OSError:  # it died idle: not this video's fault
                 self.restart()
                 self.connection.send(path)
-            self.deadline = time.monotonic() + self._timeout_sec
+            self._last = time.monotonic() + self._timeout_sec
+            self._live()
             return True
         return False
 
-    def collect(self) -> ProbedVideo:
-        """Receive the result; a closed connection means that the process is gone."""
+    def collect(self) -> ProbedVideo | None:
+        """Receive the result, or None for a sign of life; a closed connection means that the process is gone."""
         try:
-            result: ProbedVideo = self.connection.recv()
+            result: ProbedVideo | None = self.connection.recv()
         except (EOFError, OSError):
             assert self._process is not None
             self._process.join()
             code = self._process.exitcode
             self.restart()
             return ProbedVideo(reason=CRASHED, message=f"{self.path}: the decoding process died (exit code {code})")
+        if result is None:
+            self._live()
         return result
+
+    def give_up(self) -> ProbedVideo:
+        """End the process at its deadline."""
+        stalled = self.deadline < self._last
+        message = f"no sign of life for {self._stall_sec:g} s" if stalled else f"no end after {self._timeout_sec:g} s"
+        self.restart()
+        return ProbedVideo(reason=TIMEOUT, message=f"{self.path}: {message}")
+
+    def _live(self) -> None:
+        self.deadline = min(time.monotonic() + self._stall_sec, self._last)
 
     def restart(self) -> None:
         self.stop()
@@ -167,4 +182,4 @@ def _serve(connection: Connection, probe: Probe) -> None:
             path = connection.recv()
         except EOFError:
             return
-        connection.send(probe(path))
+        connection.send(probe(path, lambda: connection.send(None)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests.check import Probe, ProbedVideo, probe_videos, with_probe, write_faults
+from manifests.check_journal import CheckJournal
 from manifests.errors import ManifestError
 from manifests.manifest import write_manifest
 from manifests.record import VideoRecord
@@ -58,6 +59,7 @@ def survey(
     probe: Probe,
     *,
     num_workers: int,
+    stall_sec: float,
     timeout_sec: float,
     resume: bool = False,
     on_progress: Callable[[int], None] | None = None,
@@ -65,13 +67,15 @@ def survey(
     """Probe the videos, rewrite the manifest with what was found, and list the faults.
 
     A video whose decode ended early keeps the number of frames that it gave, and stands in the list. When the loop is
-    broken off by an exception, what was found until then is written before the exception goes on.
+    broken off by an exception, what was found until then is written before the exception goes on; when the process is
+    killed, it stands in a journal beside the manifest.
 
     Args:
         manifest_path: rewritten atomically; the faults go beside it as ``<name>.faults.csv``.
         records: the manifest's rows.
-        probe, num_workers, timeout_sec: as in `probe_videos`.
-        resume: leave out videos that have been probed and don't stand in the list of faults.
+        probe, num_workers, stall_sec, timeout_sec: as in `probe_videos`.
+        resume: leave out videos that have been probed and don't stand in the list of faults, and all that
+            a killed check got to.
         on_progress: called with the number of videos done, those left out among them.
 
     Raises:
@@ -83,24 +87,36 @@ def survey(
         )
     faults_path = manifest_path.with_name(f"{manifest_path.stem}.faults.csv")
     known_faults = _read_faults(faults_path)
+    journal = CheckJournal(manifest_path.with_name(f"{manifest_path.stem}.check.jsonl"))
+    if not resume:
+        journal.remove()
+    found = journal.read(records)
     positions = [
         position
         for position, record in enumerate(records)
-        if not (resume and record.num_frames is not None and record.video_id not in known_faults)
+        if position not in found
+        and not (resume and record.num_frames is not None and record.video_id not in known_faults)
     ]
-    found: dict[int, ProbedVideo] = {}
-    updated = list(records)
+    num_checked = 0
     try:
         results = probe_videos(
-            [records[position].path for position in positions], probe, num_workers=num_workers, timeout_sec=timeout_sec
+            [records[position].path for position in positions],
+            probe,
+            num_workers=num_workers,
+            stall_sec=stall_sec,
+            timeout_sec=timeout_sec,
         )
-        for number, probed in results:
-            position = positions[number]
-            found[position] = probed
-            updated[position] = with_probe(records[position], probed)
-            if on_progress is not None:
-                on_progress(len(records) - len(positions) + len(found))
+        with journal:
+            for num_checked, (number, probed) in enumerate(results, 1):
+                found[positions[number]] = probed
+                journal.add(records[positions[number]], probed)
+                if on_progress is not None:
+                    on_progress(len(records) - len(positions) + num_checked)
     finally:
+        updated = [
+            with_probe(record, found[position]) if position in found else record
+            for position, record in enumerate(records)
+        ]
         # Faults known before of videos that were not reached this time stay in the list.
         faults = [
             (record, found.get(position) or known_faults[record.video_id])
@@ -112,9 +128,10 @@ def survey(
             write_faults(faults_path, faults)
         else:
             faults_path.unlink(missing_ok=True)
+        journal.remove()
     result = SurveyResult(
         videos=len(records),
-        checked=len(found),
+        checked=num_checked,
         sound=len(records) - len(faults),
         frames=sum(record.num_frames or 0 for record in updated),
         reasons=dict(Counter(str(probed.reason) for _, probed in faults).most_common()),

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from manifests.draft import ManifestDraft
     from manifests.synthetic import SyntheticSpec
 
-PROBE_TIMEOUT_SEC = 600.0
+PROBE_STALL_SEC = 300.0
+PROBE_TIMEOUT_SEC = 6 * 3600.0
 LINE_EVERY_SEC = 10.0
 
 
@@ -87,7 +88,11 @@ def build(
 @manifest.command()
 @click.argument("dataset", callback=require_name)
 @click.option("--workers", metavar="N", type=click.IntRange(1), help="Processes.  [default: one a core]")
-@click.option("--resume", is_flag=True, help="Leave out the videos that an earlier check found sound.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Leave out the videos that an earlier check found sound, or got to before it was killed.",
+)
 @json_option
 @workspace_option
 @debug_option
@@ -95,7 +100,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
     """Decode every video of DATASET once; record frames, frame rate and size in its manifest.
 
     Faulty videos are listed in <workspace>/manifests/DATASET.faults.csv. What was found stays when the check is
-    interrupted.
+    interrupted or killed: --resume goes on from there.
     """
     from manifests.survey import survey
     from pipeline.datasets import load_dataset
@@ -112,6 +117,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
             records,
             _probe,
             num_workers=num_workers,
+            stall_sec=PROBE_STALL_SEC,
             timeout_sec=PROBE_TIMEOUT_SEC,
             resume=resume,
             on_progress=show_done,
@@ -137,14 +143,14 @@ def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     yield show_line
 
 
-def _probe(path: Path) -> "ProbedVideo":
+def _probe(path: Path, beat: Callable[[], None]) -> "ProbedVideo":
     """Probe one video in a worker process; a fault becomes its typed reason."""
     from manifests.check import ProbedVideo
     from pipeline.errors import VideoError
     from pipeline.video.probe import probe_video
 
     try:
-        probe = probe_video(path)
+        probe = probe_video(path, on_progress=beat)
     except VideoError as error:
         return ProbedVideo(reason=error.reason.value, message=error.message)
     return ProbedVideo(

@@ -1,10 +1,13 @@
 """Find out what a video holds by decoding all of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import Reason, VideoError
 from pipeline.video.decoding import VideoFile
+
+PROGRESS_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,20 @@ class VideoProbe:
     message: str | None = None
 
 
-def probe_video(path: Path) -> VideoProbe:
-    """Decode a video once and count what it gives; raise VideoError where nothing decodes."""
+def probe_video(path: Path, *, on_progress: Callable[[], None] | None = None) -> VideoProbe:
+    """Decode a video once and count what it gives.
+
+    Args:
+        path: the video.
+        on_progress: called every hundred frames: a long video is not a hanging one.
+
+    Raises:
+        VideoError: nothing decodes.
+    """
     with VideoFile(path, height=8, width=16) as video:
-        for _ in video.frames():
-            pass
+        for index, _ in enumerate(video.frames()):
+            if on_progress is not None and index % PROGRESS_FRAMES == 0:
+                on_progress()
         if video.report.num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
         reason, message = video.report.fault or (None, video.report.note)

@@ -1,5 +1,7 @@
 """Checking videos in processes: each outcome goes to its own video, and nothing found is lost."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,9 @@ def make_records(folder: Path, names: list[str]) -> list[VideoRecord]:
 def test_crashes_and_hangs_are_blamed_on_the_right_video(tmp_path: Path) -> None:
     names = ["a", "die1", "b", "hang", "die2", "c", "bad", "d"]
     records = make_records(tmp_path, names)
-    found = dict(probe_videos([record.path for record in records], probe_by_name, num_workers=2, timeout_sec=5))
+    found = dict(
+        probe_videos([record.path for record in records], probe_by_name, num_workers=2, stall_sec=5, timeout_sec=60)
+    )
     assert sorted(found) == list(range(len(names)))
     reasons = {names[position]: probed.reason for position, probed in found.items()}
     sound = dict.fromkeys(("a", "b", "c", "d"))
@@ -33,10 +37,18 @@ def test_crashes_and_hangs_are_blamed_on_the_right_video(tmp_path: Path) -> None
     }
 
 
+def test_a_long_video_that_shows_signs_of_life_is_no_hang(tmp_path: Path) -> None:
+    (record,) = make_records(tmp_path, ["long"])
+    patient = dict(probe_videos([record.path], probe_by_name, num_workers=1, stall_sec=10, timeout_sec=60))
+    assert patient[0].reason is None
+    bounded = dict(probe_videos([record.path], probe_by_name, num_workers=1, stall_sec=10, timeout_sec=0.5))
+    assert bounded[0].reason == "timeout" and "no end after 0.5 s" in bounded[0].message
+
+
 def test_no_videos_and_no_workers() -> None:
-    assert list(probe_videos([], probe_by_name, num_workers=2, timeout_sec=5)) == []
+    assert list(probe_videos([], probe_by_name, num_workers=2, stall_sec=5, timeout_sec=60)) == []
     with pytest.raises(ValueError, match="num_workers 0"):
-        next(probe_videos([Path("a")], probe_by_name, num_workers=0, timeout_sec=5))
+        next(probe_videos([Path("a")], probe_by_name, num_workers=0, stall_sec=5, timeout_sec=5))
 
 
 def test_a_survey_records_sound_videos_and_lists_the_others(tmp_path: Path) -> None:
@@ -44,7 +56,7 @@ def test_a_survey_records_sound_videos_and_lists_the_others(tmp_path: Path) -> N
     path = tmp_path / "set.csv"
     write_manifest(path, records)
     done: list[int] = []
-    result = survey(path, records, probe_by_name, num_workers=2, timeout_sec=30, on_progress=done.append)
+    result = survey(path, records, probe_by_name, num_workers=2, stall_sec=30, timeout_sec=60, on_progress=done.append)
     assert done == [1, 2, 3, 4]
     assert (result.videos, result.checked, result.sound, result.frames) == (4, 4, 2, 1 + 3 + 4)
     assert result.reasons == {"unreadable": 1, "truncated": 1}
@@ -53,7 +65,7 @@ def test_a_survey_records_sound_videos_and_lists_the_others(tmp_path: Path) -> N
     assert [line.split(",")[0] for line in listed] == ["video_id", "bad", "cut"]
     # Once they are mended, a resumed check opens the faulty ones only, and the list goes.
     mended = [VideoRecord(r.video_id, tmp_path / "a.mp4", *_rest(r)) for r in read_manifest(path)]
-    result = survey(path, mended, probe_by_name, num_workers=1, timeout_sec=30, resume=True)
+    result = survey(path, mended, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60, resume=True)
     assert (result.checked, result.sound, result.faults_path) == (2, 4, None)
     assert not (tmp_path / "set.faults.csv").exists()
 
@@ -68,19 +80,56 @@ def test_what_was_found_stays_when_a_survey_is_broken_off(tmp_path: Path) -> Non
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        survey(path, records, probe_by_name, num_workers=1, timeout_sec=30, on_progress=stop_after_three)
+        survey(path, records, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60, on_progress=stop_after_three)
     kept = read_manifest(path)
     assert [record.num_frames for record in kept] == [None, 2, 3, None, None]
-    result = survey(path, kept, probe_by_name, num_workers=1, timeout_sec=30, resume=True)
+    result = survey(path, kept, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60, resume=True)
     assert (result.checked, result.sound, result.reasons) == (3, 4, {"unreadable": 1})
+
+
+KILLED_CHECK = """
+import os, signal, sys
+from pathlib import Path
+from manifests import read_manifest
+from manifests.survey import survey
+from tests.manifests.probes import probe_by_name
+
+path = Path(sys.argv[1])
+kill = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done == 3 else None
+survey(path, read_manifest(path), probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60, on_progress=kill)
+"""
+
+
+def test_a_killed_survey_goes_on_where_it_was(tmp_path: Path) -> None:
+    records = make_records(tmp_path, ["bad", "a", "b", "c", "d"])
+    path = tmp_path / "set.csv"
+    write_manifest(path, records)
+    killed = subprocess.run([sys.executable, "-c", KILLED_CHECK, str(path)], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    journal = tmp_path / "set.check.jsonl"
+    assert len(journal.read_text().split()) > 0
+    with journal.open("a") as journal_file:
+        journal_file.write('\n["c", "cut by the ki')
+    result = survey(path, records, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60, resume=True)
+    assert (result.checked, result.sound, result.reasons) == (2, 4, {"unreadable": 1})
+    assert [record.num_frames for record in read_manifest(path)] == [None, 2, 3, 4, 5]
+    assert not journal.exists()
+
+
+def test_a_check_from_the_start_forgets_a_killed_one(tmp_path: Path) -> None:
+    records = make_records(tmp_path, ["a", "b"])
+    path = tmp_path / "set.csv"
+    write_manifest(path, records)
+    (tmp_path / "set.check.jsonl").write_text("[]\n")
+    assert survey(path, records, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60).checked == 2
 
 
 def test_not_one_sound_video_is_an_error(tmp_path: Path) -> None:
     records = make_records(tmp_path, ["bad", "bad2"])
     with pytest.raises(ManifestError, match="2 unreadable"):
-        survey(tmp_path / "set.csv", records, probe_by_name, num_workers=1, timeout_sec=30)
+        survey(tmp_path / "set.csv", records, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60)
     with pytest.raises(ManifestError, match="no video"):
-        survey(tmp_path / "set.csv", [], probe_by_name, num_workers=1, timeout_sec=30)
+        survey(tmp_path / "set.csv", [], probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60)
 
 
 def _rest(record: VideoRecord) -> tuple[str, int, str, int | None]:
