@@ -5,6 +5,7 @@ Shape suffixes: B clips, T segments per clip, N = 3T nodes, d feature width.
 The nodes stand in the paper's order of branches, in blocks of T: action 0..T-1, scene T..2T-1, human 2T..3T-1.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, get_args
 
 import torch
@@ -134,7 +135,7 @@ class ActionKnowledgeGraph(nn.Module):
         return GraphOutput(action=F.relu(summed_BTd), edges=edges_BNN)
 
     def _edges(self, nodes_BNd: Tensor) -> Tensor:
-        with torch.autocast(nodes_BNd.device.type, enabled=False):
+        with _without_autocast(nodes_BNd.device.type):
             relations_BNN = self._relations(nodes_BNd.float())
             if self.scaled:
                 relations_BNN = relations_BNN / self.dim**0.5
@@ -149,3 +150,8 @@ class ActionKnowledgeGraph(nn.Module):
         # w . [x_a, x_b] is a sum of two dot products: no N x N x 2d tensor is needed.
         of_row_d, of_column_d = self.pair_weight.weight[0].split(self.dim)
         return F.relu((rows_BNd @ of_row_d)[:, :, None] + (columns_BNd @ of_column_d)[:, None, :])
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[object]:
+    """Keep float32 inside the block; a device without autocast (meta, where models are only counted) has it anyway."""
+    return torch.autocast(device_type, enabled=False) if torch.amp.is_autocast_available(device_type) else nullcontext()

@@ -1,23 +1,25 @@
-"""torchvision networks, cut into the pieces that students are built from.
+"""Networks for images, cut into the pieces that students are built from.
 
-The networks are torchvision's own modules, never copies of its code. "res4" and "res5" are the paper's names for the
-last two stages; a backbone that is no ResNet says here which of its blocks take their place.
+They are torchvision's own modules, never copies of its code; only BN-Inception, which it lacks, is the project's.
+"res4" and "res5" are the paper's names for the last two stages; a backbone that is no ResNet says here which of its
+blocks take their place.
 """
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck, ResNet
 
-from student.branches import BlockChain, BottleneckTap, Branches, NamedBlock, OutputTap, Tap
-from student.options import NUM_CBI, CbiPlaces, CbiWidth, Fork
+from student.bninception import STAGES, make_bninception_blocks
+from student.branches import BottleneckTap, NamedBlock, OutputTap, Tap
+from student.normalisation import CAFFE, CENTRED, IMAGENET, Normalisation
 
 
 @dataclass(frozen=True)
-class StageWidths:
-    """Channels at a stage's taps, and at its output."""
+class BlockWidths:
+    """Channels of a block at its tap, and at its output."""
 
     tapped: int
     output: int
@@ -32,7 +34,9 @@ class CutBackbone:
         stem: the blocks before res4.
         res4, res5: the blocks of the last two stages.
         tap: where CBI opens a block in its narrow reading.
-        res4_widths, res5_widths: channels of the two stages; `tapped` is at `tap`.
+        res4_widths, res5_widths: channels of the two stages' blocks, one by one.
+        normalisation: of the images it was pre-trained with.
+        in_channels: of the images; 3 is RGB.
     """
 
     name: str
@@ -40,13 +44,15 @@ class CutBackbone:
     res4: tuple[NamedBlock, ...]
     res5: tuple[NamedBlock, ...]
     tap: Tap
-    res4_widths: StageWidths
-    res5_widths: StageWidths
+    res4_widths: tuple[BlockWidths, ...]
+    res5_widths: tuple[BlockWidths, ...]
+    normalisation: Normalisation = IMAGENET
+    in_channels: int = 3
 
     @property
     def feature_dim(self) -> int:
         """Width of the pooled features."""
-        return self.res5_widths.output
+        return self.res5_widths[-1].output
 
 
 def cut_resnet50() -> CutBackbone:
@@ -55,8 +61,19 @@ def cut_resnet50() -> CutBackbone:
         "resnet50",
         torchvision.models.resnet50(weights=None),
         tap=BottleneckTap(),
-        res4_widths=StageWidths(tapped=256, output=1024),
-        res5_widths=StageWidths(tapped=512, output=2048),
+        res4_widths=BlockWidths(tapped=256, output=1024),
+        res5_widths=BlockWidths(tapped=512, output=2048),
+    )
+
+
+def cut_resnet200() -> CutBackbone:
+    """Cut ResNet-200 (3, 24, 36 and 3 bottlenecks): the wide model of Table 2. Cut as ResNet-50 is."""
+    return _cut_resnet(
+        "resnet200",
+        ResNet(Bottleneck, [3, 24, 36, 3]),
+        tap=BottleneckTap(),
+        res4_widths=BlockWidths(tapped=256, output=1024),
+        res5_widths=BlockWidths(tapped=512, output=2048),
     )
 
 
@@ -66,8 +83,8 @@ def cut_resnet18() -> CutBackbone:
         "resnet18",
         torchvision.models.resnet18(weights=None),
         tap=OutputTap(),
-        res4_widths=StageWidths(tapped=256, output=256),
-        res5_widths=StageWidths(tapped=512, output=512),
+        res4_widths=BlockWidths(tapped=256, output=256),
+        res5_widths=BlockWidths(tapped=512, output=512),
     )
 
 
@@ -81,13 +98,92 @@ def cut_squeezenet1_1() -> CutBackbone:
         res4=blocks[9:12],
         res5=blocks[12:],
         tap=OutputTap(),
-        res4_widths=StageWidths(tapped=512, output=512),
-        res5_widths=StageWidths(tapped=512, output=512),
+        res4_widths=_untapped(384, 384, 512),
+        res5_widths=_untapped(512),
     )
 
 
+def cut_bninception() -> CutBackbone:
+    """Cut BN-Inception: modules 4a-4e take res4's place, 5a and 5b res5's. It sees BGR in 0-255."""
+    blocks = tuple(make_bninception_blocks())
+    num_res4, num_res5 = (sum(name.startswith(stage) for name in STAGES) for stage in "45")
+    return CutBackbone(
+        name="bninception",
+        stem=blocks[: -num_res4 - num_res5],
+        res4=blocks[-num_res4 - num_res5 : -num_res5],
+        res5=blocks[-num_res5:],
+        tap=OutputTap(),
+        res4_widths=_untapped(576, 576, 608, 608, 1056),
+        res5_widths=_untapped(1024, 1024),
+        normalisation=CAFFE,
+    )
+
+
+def cut_inceptionv3() -> CutBackbone:
+    """Cut Inception V3: Mixed_6a-6e take res4's place, Mixed_7a-7c res5's. Made for images of 299 x 299."""
+    network = torchvision.models.inception_v3(weights=None, aux_logits=False, init_weights=True)
+    blocks = tuple(NamedBlock(name, block) for name, block in network.named_children())
+    names = [block.name for block in blocks]
+    res4_start, res5_start, end = (names.index(name) for name in ("Mixed_6a", "Mixed_7a", "avgpool"))
+    return CutBackbone(
+        name="inceptionv3",
+        stem=blocks[:res4_start],
+        res4=blocks[res4_start:res5_start],
+        res5=blocks[res5_start:end],
+        tap=OutputTap(),
+        res4_widths=_untapped(768, 768, 768, 768, 768),
+        res5_widths=_untapped(1280, 2048, 2048),
+        normalisation=CENTRED,
+    )
+
+
+def widen_input(backbone: CutBackbone, in_channels: int) -> CutBackbone:
+    """Let a backbone see `in_channels` channels instead of RGB; optical flow has 10 (five x, y pairs).
+
+    The first convolution's kernels are those for RGB, averaged over the colours and repeated (TSN's cross-modality
+    start); `student.initialisation` does the same with ImageNet's.
+
+    Raises:
+        ValueError: less than one channel.
+    """
+    if in_channels < 1:
+        raise ValueError(f"in_channels: expected at least 1, found {in_channels}")
+    if in_channels == backbone.in_channels:
+        return backbone
+    first = backbone.stem[0]
+    found = next((name, conv) for name, conv in first.module.named_modules() if isinstance(conv, nn.Conv2d))
+    widened = _widen_convolution(found[1], in_channels)
+    if found[0]:
+        parent, _, child = found[0].rpartition(".")
+        setattr(first.module.get_submodule(parent), child, widened)
+    else:
+        first = first._replace(module=widened)
+    return replace(backbone, stem=(first, *backbone.stem[1:]), in_channels=in_channels)
+
+
+def average_colours(weight_OCkk: Tensor, in_channels: int) -> Tensor:
+    """Turn kernels over RGB into equal kernels over any number of channels: [O, 3, k, k] to [O, in_channels, k, k]."""
+    return weight_OCkk.mean(dim=1, keepdim=True).expand(-1, in_channels, -1, -1)
+
+
+def _widen_convolution(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    widened = nn.Conv2d(
+        in_channels,
+        conv.out_channels,
+        kernel_size=conv.kernel_size,  # type: ignore[arg-type]
+        stride=conv.stride,  # type: ignore[arg-type]
+        padding=conv.padding,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+    )
+    with torch.no_grad():
+        widened.weight.copy_(average_colours(conv.weight, in_channels))
+        if widened.bias is not None and conv.bias is not None:
+            widened.bias.copy_(conv.bias)
+    return widened
+
+
 def _cut_resnet(
-    name: str, resnet: nn.Module, *, tap: Tap, res4_widths: StageWidths, res5_widths: StageWidths
+    name: str, resnet: nn.Module, *, tap: Tap, res4_widths: BlockWidths, res5_widths: BlockWidths
 ) -> CutBackbone:
     stages = dict(resnet.named_children())
 
@@ -101,60 +197,11 @@ def _cut_resnet(
         res4=blocks_of("layer3"),
         res5=blocks_of("layer4"),
         tap=tap,
-        res4_widths=res4_widths,
-        res5_widths=res5_widths,
+        res4_widths=(res4_widths,) * len(stages["layer3"]),  # type: ignore[arg-type]  # a Sequential
+        res5_widths=(res5_widths,) * len(stages["layer4"]),  # type: ignore[arg-type]
     )
 
 
-@dataclass(frozen=True)
-class ForkedBackbone:
-    """A backbone as trunk and three branches.
-
-    Attributes:
-        trunk: the shared blocks.
-        branches: the forked blocks, a copy in each branch, all with the same start.
-        cbi_channels: channels of the map that CBI joins, by the position of the block in the branch.
-        tap: where these blocks are opened.
-        feature_dim: d.
-    """
-
-    trunk: BlockChain
-    branches: Branches
-    cbi_channels: dict[int, int]
-    tap: Tap
-    feature_dim: int
-
-
-def fork(backbone: CutBackbone, *, at: Fork, cbi_places: CbiPlaces, cbi_width: CbiWidth) -> ForkedBackbone:
-    """Fork a backbone into trunk and branches (paper Figure 2, Table 1); see `KINetOptions` for the choices.
-
-    Raises:
-        ValueError: CBI is asked for in a block that is not in the branches or not in the backbone.
-    """
-    num_in_res4, num_in_res5 = NUM_CBI[cbi_places]
-    num_forked = {"after_res4": 0, "before_last_block": max(1, num_in_res4), "before_res4": len(backbone.res4)}[at]
-    if num_in_res4 > num_forked or num_forked > len(backbone.res4) or num_in_res5 > len(backbone.res5):
-        raise ValueError(
-            f"{backbone.name}: CBI at {cbi_places!r} needs {num_in_res4} forked blocks of res4, "
-            f"fork {at!r} gives {min(num_forked, len(backbone.res4))}; choose an earlier fork or fewer places"
-        )
-    cut = len(backbone.res4) - num_forked
-    forked = backbone.res4[cut:] + backbone.res5
-    tap = backbone.tap if cbi_width == "bottleneck" else OutputTap()
-
-    def channels(widths: StageWidths) -> int:
-        return widths.tapped if cbi_width == "bottleneck" else widths.output
-
-    cbi_channels = {num_forked - 1 - back: channels(backbone.res4_widths) for back in range(num_in_res4)}
-    cbi_channels |= {len(forked) - 1 - back: channels(backbone.res5_widths) for back in range(num_in_res5)}
-    return ForkedBackbone(
-        trunk=BlockChain(backbone.stem + backbone.res4[:cut]),
-        branches=Branches(action=BlockChain(forked), human=_copied(forked), scene=_copied(forked)),
-        cbi_channels=dict(sorted(cbi_channels.items())),
-        tap=tap,
-        feature_dim=backbone.feature_dim,
-    )
-
-
-def _copied(blocks: Sequence[NamedBlock]) -> BlockChain:
-    return BlockChain([NamedBlock(block.name, copy.deepcopy(block.module)) for block in blocks])
+def _untapped(*channels: int) -> tuple[BlockWidths, ...]:
+    """Describe blocks that have no tap but their output."""
+    return tuple(BlockWidths(tapped=number, output=number) for number in channels)

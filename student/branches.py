@@ -10,10 +10,14 @@ from torch import Tensor, nn
 
 
 class NamedBlock(NamedTuple):
-    """One block of a backbone, with its name in the backbone's own state_dict (``layer3.5``)."""
+    """One block of a backbone, with its name in the backbone's own state_dict (``layer3.5``).
+
+    `separator` stands between the block's name and its tensors' in that state_dict.
+    """
 
     name: str
     module: nn.Module
+    separator: str = "."
 
 
 class BlockChain(nn.Module):
@@ -27,6 +31,7 @@ class BlockChain(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList([block.module for block in named_blocks])
         self.names = tuple(block.name for block in named_blocks)
+        self._separators = tuple(block.separator for block in named_blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -39,13 +44,25 @@ class BlockChain(nn.Module):
 
     def source_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter and buffer under the name it has in the backbone's own state_dict."""
-        for name, block in zip(self.names, self.blocks, strict=True):
-            for key, tensor in block.state_dict().items():
-                yield f"{name}.{key}", tensor
+        for block in self.named_blocks():
+            for key, tensor in block.module.state_dict().items():
+                yield f"{block.name}{block.separator}{key}", tensor
+
+    def named_blocks(self) -> list[NamedBlock]:
+        """List the blocks with their names."""
+        parts = zip(self.names, self.blocks, self._separators, strict=True)
+        return [NamedBlock(name, block, separator) for name, block, separator in parts]
+
+    def first(self, num_blocks: int) -> "BlockChain":
+        """Make a chain of the first blocks, which it shares with this one."""
+        return self if num_blocks >= len(self) else BlockChain(self.named_blocks()[:num_blocks])
 
 
 class Branches(NamedTuple):
-    """The three branches of KINet: chains of equal length and shape that own their weights."""
+    """The three branches of KINet: chains of one shape that own their weights.
+
+    An auxiliary chain may be shorter than the action's, where its further blocks serve nothing, or empty.
+    """
 
     action: BlockChain
     human: BlockChain

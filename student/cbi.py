@@ -63,3 +63,22 @@ class CrossBranchIntegration(nn.Module):
                 return F.relu(norm(action_BCHW * auxiliary_BCHW) + action_BCHW)
             case "sigmoid":
                 return action_BCHW * torch.sigmoid(norm(auxiliary_BCHW))
+
+
+class AuxiliaryIntegration(nn.Module):
+    """Join the other two branches' maps to each auxiliary branch: one CBI for human, one for scene.
+
+    The paper draws CBI into the action branch alone; this is another reading (`KINetOptions.cbi_output` "all").
+
+    Args:
+        channels, gate: as of `CrossBranchIntegration`.
+    """
+
+    def __init__(self, channels: int, *, gate: CbiGate = "residual_auxiliary") -> None:
+        super().__init__()
+        self.to_human = CrossBranchIntegration(channels, gate=gate)
+        self.to_scene = CrossBranchIntegration(channels, gate=gate)
+
+    def forward(self, action: Tensor, human: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the new human and scene maps, from three maps float [B, C, H, W] as they were before any CBI."""
+        return self.to_human(human, action, scene), self.to_scene(scene, human, action)

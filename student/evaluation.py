@@ -18,9 +18,10 @@ from pipeline.training.runlog import RunProgress
 from student.build import Student
 from student.dataset import DroppedVideo, EvaluationClip, EvaluationDataset
 from student.loading import read_one_by_one
+from student.normalisation import normalise
 from student.options import check_choice
 from student.scores import MissingVideo, Scores
-from student.transforms import cut_crop, evaluation_boxes, normalise
+from student.transforms import cut_crop, evaluation_boxes
 
 Windows = Literal["sliding", "strided"]
 
@@ -80,7 +81,7 @@ def score_clip(model: Student, frames_TCHW: Tensor, views: Views, *, precision: 
     logits_K: list[Tensor] = []
     for box in evaluation_boxes(height, width, views.input_size, views.num_crops):
         with autocast(precision, device):
-            features = model.extract_features(normalise(cut_crop(frames_TCHW, box)))
+            features = model.extract_features(normalise(cut_crop(frames_TCHW, box), model.normalisation))
             logits_WK = model.classify_segments(features.gather(indices_WN))
         logits_K.append(logits_WK.float().mean(dim=0))
     return torch.stack(logits_K).mean(dim=0).cpu()

@@ -4,15 +4,27 @@ Shape suffixes: B clips, T segments, N images, C channels, H/W frame size, h/w m
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from student.akg import ActionKnowledgeGraph, edge_entropy
-from student.backbones import CutBackbone, cut_resnet18, cut_resnet50, cut_squeezenet1_1, fork
+from student.backbones import (
+    CutBackbone,
+    cut_bninception,
+    cut_inceptionv3,
+    cut_resnet18,
+    cut_resnet50,
+    cut_resnet200,
+    cut_squeezenet1_1,
+)
 from student.branches import BlockChain, Branches, Tap
-from student.cbi import CrossBranchIntegration
+from student.cbi import AuxiliaryIntegration, CrossBranchIntegration
 from student.decoder import HumanDecoder
+from student.forking import fork
 from student.heads import check_frames, make_classifier, pool
+from student.normalisation import Normalisation
 from student.options import KINetOptions
 from student.outputs import BranchFeatures, StudentOutputs
 from student.seeding import seeded
@@ -20,6 +32,15 @@ from student.seeding import seeded
 NUM_SCENE_CLASSES = 365
 DEFAULT_DROPOUT = 0.5
 DEFAULT_OPTIONS = KINetOptions()
+NO_MODULES: Mapping[int, AuxiliaryIntegration] = MappingProxyType({})
+
+
+class _Maps(NamedTuple):
+    """The last map of each branch, float [N, C, h, w]; None for a branch that ends earlier."""
+
+    action: Tensor
+    human: Tensor | None
+    scene: Tensor | None
 
 
 class KINet(nn.Module):
@@ -27,13 +48,16 @@ class KINet(nn.Module):
 
     Args:
         trunk: the blocks that the three branches share.
-        branches: three chains of blocks, equal but for their weights.
+        branches: three chains of blocks, equal but for their weights; an auxiliary chain may end earlier, or be empty,
+            where nothing needs its last features.
         cbi: the CBI module of each opened block, by the block's position in its branch; {} for none.
+        auxiliary_cbi: likewise, for the auxiliary branches; {} lets them go on unchanged.
         tap: where a block is opened for CBI.
         akg: the graph over the segments; None classifies the action features themselves.
         action_classifier: linear, from d to the classes.
-        human_decoder: from the human branch's last map to 2 classes; None in the inference form.
-        scene_classifier: linear, from d to 365 classes; None in the inference form.
+        human_decoder: from the human branch's last map to 2 classes; None in the inference form, or without the task.
+        scene_classifier: linear, from d to 365 classes; None likewise.
+        normalisation: of the frames it is called with.
         dropout: probability, before the action classifier.
     """
 
@@ -48,18 +72,22 @@ class KINet(nn.Module):
         action_classifier: nn.Linear,
         human_decoder: HumanDecoder | None,
         scene_classifier: nn.Linear | None,
+        normalisation: Normalisation,
+        auxiliary_cbi: Mapping[int, AuxiliaryIntegration] = NO_MODULES,
         dropout: float = DEFAULT_DROPOUT,
     ) -> None:
         super().__init__()
         self.trunk = trunk
         self.action_branch, self.human_branch, self.scene_branch = branches
         self.cbi = nn.ModuleDict({str(position): module for position, module in cbi.items()})
+        self.auxiliary_cbi = nn.ModuleDict({str(position): module for position, module in auxiliary_cbi.items()})
         self.tap = tap
         self.akg = akg
         self.dropout = nn.Dropout(dropout)
         self.action_classifier = action_classifier
         self.human_decoder = human_decoder
         self.scene_classifier = scene_classifier
+        self.normalisation = normalisation
 
     def forward(self, frames_BTCHW: Tensor) -> StudentOutputs:
         """Score clips and, for the auxiliary losses, their frames.
@@ -77,13 +105,15 @@ class KINet(nn.Module):
         check_frames(frames_BTCHW)
         clip_shape = frames_BTCHW.shape[:2]
         maps = self._run_branches(frames_BTCHW.flatten(0, 1))
-        action_BTd, human_BTd, scene_BTd = (pool(map_NCHW).unflatten(0, clip_shape) for map_NCHW in maps)
-        reasoned_BTd, entropy = self._reason(action_BTd, human_BTd, scene_BTd)
+        features = BranchFeatures(
+            *(None if map_NCHW is None else pool(map_NCHW).unflatten(0, clip_shape) for map_NCHW in maps)  # type: ignore[arg-type]
+        )
+        reasoned_BTd, entropy = self._reason(features)
         human_logits = scene_logits = None
-        if self.human_decoder is not None:
-            human_logits = self.human_decoder(maps[1]).unflatten(0, clip_shape)
-        if self.scene_classifier is not None:
-            scene_logits = self.scene_classifier(scene_BTd)
+        if self.human_decoder is not None and maps.human is not None:
+            human_logits = self.human_decoder(maps.human).unflatten(0, clip_shape)
+        if self.scene_classifier is not None and features.scene is not None:
+            scene_logits = self.scene_classifier(features.scene)
         return StudentOutputs(
             action_logits=self._classify(reasoned_BTd),
             human_logits=human_logits,
@@ -92,59 +122,85 @@ class KINet(nn.Module):
         )
 
     def extract_features(self, frames_NCHW: Tensor) -> BranchFeatures:
-        """Return the pooled features [N, d] of single images, float [N, 3, H, W].
+        """Return the pooled features [N, d] of single images, float [N, 3, H, W]; None for a branch that ends early.
 
         CBI joins maps of the same frame, so that features of an image serve every window that it is part of.
         """
-        action, human, scene = (pool(map_NCHW) for map_NCHW in self._run_branches(frames_NCHW))
-        return BranchFeatures(action=action, human=human, scene=scene)
+        maps = self._run_branches(frames_NCHW)
+        return BranchFeatures(*(None if map_NCHW is None else pool(map_NCHW) for map_NCHW in maps))  # type: ignore[arg-type]
 
     def classify_segments(self, features: BranchFeatures) -> Tensor:
         """Score clips by their segments' features [B, T, d]: logits [B, K]."""
-        if features.human is None or features.scene is None:
-            raise ValueError("KINet: features of the human and the scene branch are needed, found None")
-        return self._classify(self._reason(features.action, features.human, features.scene)[0])
+        return self._classify(self._reason(features)[0])
 
     def to_inference(self) -> "KINet":
-        """Make the form without human decoder and scene classifier; its logits are the same.
+        """Make the form that has only what the action's logits need; they are the same.
 
-        It shares its modules with this one: training or evaluation mode, set on either, is set on both.
+        Human decoder and scene classifier go (paper section 4.2), and without a graph the auxiliary branches' blocks
+        behind the last CBI. It shares its modules with this one: training or evaluation mode, set on either, is set on
+        both.
         """
+        needed = len(self.action_branch) if self.akg is not None else 1 + max(map(int, self.cbi), default=-1)
         inference = KINet(
             trunk=self.trunk,
-            branches=Branches(self.action_branch, self.human_branch, self.scene_branch),
+            branches=Branches(self.action_branch, self.human_branch.first(needed), self.scene_branch.first(needed)),
             cbi={int(position): module for position, module in self.cbi.items()},  # type: ignore[misc]
             tap=self.tap,
             akg=self.akg,
             action_classifier=self.action_classifier,
             human_decoder=None,
             scene_classifier=None,
+            normalisation=self.normalisation,
+            auxiliary_cbi={int(position): module for position, module in self.auxiliary_cbi.items()},  # type: ignore[misc]
             dropout=self.dropout.p,
         )
         return inference.train(self.training)
 
-    def _run_branches(self, frames_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the last map of the action, the human and the scene branch."""
+    def _run_branches(self, frames_NCHW: Tensor) -> _Maps:
+        """Return the last map of each branch."""
         action = human = scene = self.trunk(frames_NCHW)
-        chains = zip(self.action_branch.blocks, self.human_branch.blocks, self.scene_branch.blocks, strict=True)
-        for position, (action_block, human_block, scene_block) in enumerate(chains):
-            if str(position) not in self.cbi:
-                action, human, scene = action_block(action), human_block(human), scene_block(scene)
+        for position, action_block in enumerate(self.action_branch.blocks):
+            if str(position) in self.cbi:
+                action, human, scene = self._exchange(position, action, human, scene)
                 continue
-            action_tapped = self.tap.enter(action_block, action)
-            human_tapped = self.tap.enter(human_block, human)
-            scene_tapped = self.tap.enter(scene_block, scene)
-            joined = self.cbi[str(position)](action_tapped, human_tapped, scene_tapped)
-            action = self.tap.leave(action_block, joined, action)
-            human = self.tap.leave(human_block, human_tapped, human)
-            scene = self.tap.leave(scene_block, scene_tapped, scene)
-        return action, human, scene
+            action = action_block(action)
+            if position < len(self.human_branch):
+                human = self.human_branch.blocks[position](human)
+            if position < len(self.scene_branch):
+                scene = self.scene_branch.blocks[position](scene)
+        num_blocks = len(self.action_branch)
+        return _Maps(
+            action=action,
+            human=human if len(self.human_branch) == num_blocks else None,
+            scene=scene if len(self.scene_branch) == num_blocks else None,
+        )
 
-    def _reason(self, action_BTd: Tensor, human_BTd: Tensor, scene_BTd: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the action features that are classified, and the entropy of the edges that led to them."""
+    def _exchange(self, position: int, action: Tensor, human: Tensor, scene: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the three blocks of a position, opened at the tap for CBI."""
+        action_block, human_block, scene_block = (
+            chain.blocks[position] for chain in (self.action_branch, self.human_branch, self.scene_branch)
+        )
+        tapped = (
+            self.tap.enter(action_block, action),
+            self.tap.enter(human_block, human),
+            self.tap.enter(scene_block, scene),
+        )
+        to_action, to_human, to_scene = self.cbi[str(position)](*tapped), tapped[1], tapped[2]
+        if str(position) in self.auxiliary_cbi:
+            to_human, to_scene = self.auxiliary_cbi[str(position)](*tapped)
+        return (
+            self.tap.leave(action_block, to_action, action),
+            self.tap.leave(human_block, to_human, human),
+            self.tap.leave(scene_block, to_scene, scene),
+        )
+
+    def _reason(self, features: BranchFeatures) -> tuple[Tensor, Tensor | None]:
+        """Return the action features [B, T, d] that are classified, and the entropy of the edges that led to them."""
         if self.akg is None:
-            return action_BTd, None
-        graph = self.akg.reason(action_BTd, human_BTd, scene_BTd)
+            return features.action, None
+        if features.human is None or features.scene is None:
+            raise ValueError("KINet: features of the human and the scene branch are needed, found None")
+        graph = self.akg.reason(features.action, features.human, features.scene)
         return graph.action, edge_entropy(graph.edges, self.akg.num_segments)
 
     def _classify(self, features_BTd: Tensor) -> Tensor:
@@ -171,6 +227,45 @@ def kinet_resnet50(
     """
     with seeded(seed):
         return _assemble(cut_resnet50(), num_classes, num_segments, dropout, options)
+
+
+def kinet_resnet200(
+    num_classes: int,
+    num_segments: int = 3,
+    *,
+    dropout: float = DEFAULT_DROPOUT,
+    options: KINetOptions = DEFAULT_OPTIONS,
+    seed: int = 0,
+) -> KINet:
+    """Build KINet on ResNet-200; arguments as of `kinet_resnet50`."""
+    with seeded(seed):
+        return _assemble(cut_resnet200(), num_classes, num_segments, dropout, options)
+
+
+def kinet_bninception(
+    num_classes: int,
+    num_segments: int = 3,
+    *,
+    dropout: float = DEFAULT_DROPOUT,
+    options: KINetOptions = DEFAULT_OPTIONS,
+    seed: int = 0,
+) -> KINet:
+    """Build KINet on BN-Inception (paper Table 3); arguments as of `kinet_resnet50`."""
+    with seeded(seed):
+        return _assemble(cut_bninception(), num_classes, num_segments, dropout, options)
+
+
+def kinet_inceptionv3(
+    num_classes: int,
+    num_segments: int = 3,
+    *,
+    dropout: float = DEFAULT_DROPOUT,
+    options: KINetOptions = DEFAULT_OPTIONS,
+    seed: int = 0,
+) -> KINet:
+    """Build KINet on Inception V3, for frames of 299 x 299 (Table 3); arguments as of `kinet_resnet50`."""
+    with seeded(seed):
+        return _assemble(cut_inceptionv3(), num_classes, num_segments, dropout, options)
 
 
 def kinet_resnet18(
@@ -200,24 +295,37 @@ def kinet_squeezenet1_1(
 
 
 def _assemble(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, options: KINetOptions) -> KINet:
-    forked = fork(cut, at=options.fork, cbi_places=options.cbi_places, cbi_width=options.cbi_width)
+    forked = fork(
+        cut,
+        at=options.fork,
+        cbi_places=options.cbi_places,
+        cbi_width=options.cbi_width,
+        auxiliary=options.auxiliary,
+    )
+    widths = forked.cbi_channels.items()
     return KINet(
         trunk=forked.trunk,
         branches=forked.branches,
-        cbi={
-            position: CrossBranchIntegration(channels, gate=options.cbi_gate)
-            for position, channels in forked.cbi_channels.items()
-        },
+        cbi={position: CrossBranchIntegration(channels, gate=options.cbi_gate) for position, channels in widths},
         tap=forked.tap,
-        akg=_make_akg(forked.feature_dim, num_segments, options),
+        akg=make_akg(forked.feature_dim, num_segments, options),
         action_classifier=make_classifier(forked.feature_dim, num_classes),
-        human_decoder=HumanDecoder(forked.feature_dim),
-        scene_classifier=make_classifier(forked.feature_dim, NUM_SCENE_CLASSES),
+        human_decoder=HumanDecoder(forked.feature_dim) if options.auxiliary != "scene" else None,
+        scene_classifier=make_classifier(forked.feature_dim, NUM_SCENE_CLASSES)
+        if options.auxiliary != "human"
+        else None,
+        normalisation=cut.normalisation,
+        auxiliary_cbi={
+            position: AuxiliaryIntegration(channels, gate=options.cbi_gate)
+            for position, channels in widths
+            if options.cbi_output == "all"
+        },
         dropout=dropout,
     )
 
 
-def _make_akg(feature_dim: int, num_segments: int, options: KINetOptions) -> ActionKnowledgeGraph | None:
+def make_akg(feature_dim: int, num_segments: int, options: KINetOptions) -> ActionKnowledgeGraph | None:
+    """Make the graph that the options ask for; None where they ask for none."""
     if options.akg_relation == "none":
         return None
     return ActionKnowledgeGraph(

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+Auxiliary = Literal["both", "human", "scene"]
 CbiPlaces = Literal["none", "1@res4", "2@res4", "1@res4+1@res5", "2@res4+1@res5"]
 CbiWidth = Literal["bottleneck", "full"]
 CbiGate = Literal["residual_auxiliary", "residual_action", "sigmoid"]
+CbiOutput = Literal["action", "all"]
 Fork = Literal["before_last_block", "before_res4", "after_res4"]
 Relation = Literal["none", "dot", "embedded", "concatenation"]
 AkgMask = Literal["human_scene", "action_only"]
@@ -42,6 +44,8 @@ class KINetOptions:
     """How KINet is put together (paper sections 3.3 and 3.4, Table 1).
 
     Attributes:
+        auxiliary: the tasks learned beside the action. With one of them alone there is nothing for CBI or a graph to
+            join (Table 1's "Baseline+human" and "Baseline+scene").
         fork: where the trunk ends and the branches begin. "before_last_block" of res4 (one block earlier when two CBI
             modules stand in res4), "before_res4", or "after_res4" (no CBI in res4 is then possible).
         cbi_places: the blocks whose features CBI joins, in the words of Table 1.
@@ -50,6 +54,8 @@ class KINetOptions:
             bottleneck know only the block's output, whichever is asked for.
         cbi_gate: "residual_auxiliary" is ReLU(BN(a * h) + h), "residual_action" is ReLU(BN(a * h) + a), "sigmoid" is
             a * sigmoid(BN(h)).
+        cbi_output: the branches that go on with joined features: "action" alone, or "all", where a further CBI for each
+            auxiliary branch joins the other two to it.
         akg_relation: f(x_a, x_b) of the graph's edges; "none" leaves the graph out and classifies the action features.
         akg_scaled: divide the relation by sqrt(d) before the softmax; eq. 4 does not.
         akg_mask: the edges set to 0: those between human and scene nodes, or all that touch no action node.
@@ -61,10 +67,12 @@ class KINetOptions:
         ValueError: an unknown choice, or choices that contradict each other.
     """
 
+    auxiliary: Auxiliary = "both"
     fork: Fork = "before_last_block"
     cbi_places: CbiPlaces = "1@res4+1@res5"
     cbi_width: CbiWidth = "bottleneck"
     cbi_gate: CbiGate = "residual_auxiliary"
+    cbi_output: CbiOutput = "action"
     akg_relation: Relation = "dot"
     akg_scaled: bool = False
     akg_mask: AkgMask = "human_scene"
@@ -73,10 +81,12 @@ class KINetOptions:
     akg_start: AkgStart = "identity"
 
     def __post_init__(self) -> None:
+        check_choice("auxiliary", self.auxiliary, get_args(Auxiliary))
         check_choice("fork", self.fork, get_args(Fork))
         check_choice("cbi_places", self.cbi_places, get_args(CbiPlaces))
         check_choice("cbi_width", self.cbi_width, get_args(CbiWidth))
         check_choice("cbi_gate", self.cbi_gate, get_args(CbiGate))
+        check_choice("cbi_output", self.cbi_output, get_args(CbiOutput))
         check_choice("akg_relation", self.akg_relation, get_args(Relation))
         check_choice("akg_mask", self.akg_mask, get_args(AkgMask))
         check_choice("akg_mask_place", self.akg_mask_place, get_args(AkgMaskPlace))
@@ -85,4 +95,9 @@ class KINetOptions:
             raise ValueError(
                 f"cbi_places {self.cbi_places!r} stands in res4, but fork 'after_res4' leaves res4 to the trunk; "
                 "choose cbi_places 'none' or an earlier fork"
+            )
+        if self.auxiliary != "both" and (self.cbi_places != "none" or self.akg_relation != "none"):
+            raise ValueError(
+                f"auxiliary {self.auxiliary!r} leaves one branch out, but cbi_places {self.cbi_places!r} and "
+                f"akg_relation {self.akg_relation!r} join three; set both to 'none', or auxiliary to 'both'"
             )

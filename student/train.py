@@ -26,9 +26,9 @@ from student.build import Student
 from student.dataset import DroppedVideo, TrainBatch, TrainDataset
 from student.loading import StepPlan, read_batches
 from student.losses import JointTargets, LossWeights, joint_loss
+from student.normalisation import normalise
 from student.parameters import freeze_batchnorm_except_first, parameter_groups
 from student.recipes.config import TrainConfig
-from student.transforms import normalise
 
 CHECKPOINT_DIR = "checkpoints"
 # Kind of fault under which a frame is counted that is not the one that stage one labelled.
@@ -220,7 +220,7 @@ class _Stepper:
             scene_probs=batch.scene_probs.to(self._device, non_blocking=True),
         )
         with autocast(self._config.precision, self._device):
-            outputs = self._model(normalise(batch_on.frames))
+            outputs = self._model(normalise(batch_on.frames, self._model.normalisation))
             temperature = self._config.scene_temperature or None
             losses = joint_loss(outputs, targets, self._weights, scene_temperature=temperature)
         (losses.total * share).backward()

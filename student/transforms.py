@@ -1,4 +1,4 @@
-"""Crops, flips and normalisation; a mask goes through the same crop as its frame.
+"""Crops and flips; a mask goes through the same crop as its frame.
 
 Frames stay uint8 until the device. Everything random is drawn once, as a `CropBox`, and applied to frames (bilinear)
 and masks (nearest neighbour) alike; the scene label is the full frame's and needs no transform.
@@ -17,8 +17,6 @@ from torch.nn import functional as F
 
 # A crop side this close to the network's input is taken at exactly the input's size, which saves the resize.
 SNAP_PIXELS = 3
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 # Test frames are scaled so that their shorter side is 256/224 of the input.
 _TEST_SCALE_NUMERATOR, _TEST_SCALE_DENOMINATOR = 256, 224
 
@@ -152,15 +150,6 @@ def cut_crop(frames_TCHW: Tensor, box: CropBox) -> Tensor:
     """Cut one test crop on any device: [T, 3, h, w] to [T, 3, S, S], no resize."""
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
     return _mirror(frames_TCHW[..., rows, columns], box.flip)
-
-
-def normalise(
-    frames_CHW: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
-) -> Tensor:
-    """Turn uint8 RGB frames [..., 3, H, W] into float32 as the pre-trained network saw them: (x / 255 - mean) / std."""
-    mean_C11 = torch.tensor(mean, device=frames_CHW.device)[:, None, None]
-    std_C11 = torch.tensor(std, device=frames_CHW.device)[:, None, None]
-    return (frames_CHW.float() / 255.0 - mean_C11) / std_C11
 
 
 def _cut(images_THW: Tensor, box: CropBox) -> Tensor:

@@ -19,7 +19,9 @@ from pipeline.workspace import Workspace
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."
 )
 @click.option("--model", metavar="NAME", help="kinet or tsn; short for --set model=NAME.")
-@click.option("--backbone", metavar="NAME", help="resnet50, resnet18 or squeezenet1_1; short for --set backbone=NAME.")
+@click.option(
+    "--backbone", metavar="NAME", help="resnet50, bninception, inceptionv3, resnet200, resnet18 or squeezenet1_1."
+)
 @click.option(
     "--run",
     metavar="NAME",

@@ -4,8 +4,16 @@ import pytest
 import torch
 import torchvision
 
-from student.backbones import CutBackbone, cut_resnet18, cut_resnet50, cut_squeezenet1_1, fork
-from student.branches import BottleneckTap
+from student.backbones import (
+    CutBackbone,
+    cut_bninception,
+    cut_inceptionv3,
+    cut_resnet18,
+    cut_resnet50,
+    cut_squeezenet1_1,
+)
+from student.branches import BlockChain, BottleneckTap
+from student.forking import fork
 from student.options import KINetOptions
 
 
@@ -35,6 +43,28 @@ def test_resnet50_forks_where_the_options_say(options: KINetOptions, expected: o
 def test_small_backbones_fork_at_their_own_last_blocks() -> None:
     assert _fork_sizes(cut_resnet18(), KINetOptions()) == ("layer3.0", "layer3.1", {0: 256, 2: 512})
     assert _fork_sizes(cut_squeezenet1_1(), KINetOptions()) == ("features.10", "features.11", {0: 512, 1: 512})
+
+
+def test_inception_networks_are_joined_where_the_protocol_says() -> None:
+    """CBI after 4e and 5b of BN-Inception, after Mixed_6e and Mixed_7c of Inception V3, at full width."""
+    with torch.device("meta"):
+        assert _fork_sizes(cut_bninception(), KINetOptions()) == ("inception_4d", "inception_4e", {0: 1056, 2: 1024})
+        assert _fork_sizes(cut_inceptionv3(), KINetOptions()) == ("Mixed_6d", "Mixed_6e", {0: 768, 3: 2048})
+
+
+def test_inceptionv3_is_torchvisions_network() -> None:
+    reference = torchvision.models.inception_v3(weights=None, aux_logits=False, init_weights=False).eval()
+    cut = cut_inceptionv3()
+    chain = BlockChain(cut.stem + cut.res4 + cut.res5).eval()
+    source = reference.state_dict()
+    images = torch.randn(1, 3, 107, 107, generator=torch.Generator().manual_seed(0))
+    maps = []
+    reference.Mixed_7c.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    with torch.no_grad():
+        for key, tensor in chain.source_tensors():
+            tensor.copy_(source[key])
+        reference(images)
+        assert torch.equal(chain(images), maps[0])
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import torch
 from student.build import build_student
 from student.dataset import EvaluationClip, EvaluationDataset
 from student.evaluation import Views, evaluate_model, score_clip, window_indices
+from student.normalisation import normalise
 from student.scores import MissingVideo, ScoreError, Scores, load_scores, measure_accuracy, save_scores
-from student.transforms import cut_crop, evaluation_boxes, normalise
+from student.transforms import cut_crop, evaluation_boxes
 
 
 def test_windows_of_the_protocol() -> None:

@@ -73,6 +73,17 @@ def test_wrong_shapes_are_named(tmp_path: Path, resnet18_state: dict[str, torch.
         load_imagenet_weights(tsn_resnet18(3), tmp_path / "flow.pth")
 
 
+def test_flow_takes_the_mean_of_the_colours(tmp_path: Path, resnet18_state: dict[str, torch.Tensor]) -> None:
+    torch.save(resnet18_state, tmp_path / "resnet18.pth")
+    model = tsn_resnet18(3, in_channels=10)
+    load_imagenet_weights(model, tmp_path / "resnet18.pth")
+    found = dict(model.backbone.source_tensors())
+    red, green, blue = resnet18_state["conv1.weight"].unbind(1)
+    for channel in range(10):
+        torch.testing.assert_close(found["conv1.weight"][:, channel], (red + green + blue) / 3)
+    assert torch.equal(found["layer4.1.conv2.weight"], resnet18_state["layer4.1.conv2.weight"])
+
+
 @pytest.mark.realdata
 def test_real_squeezenet_weights_start_both_students() -> None:
     """With the real file, the action features of KINet and of TSN are those of torchvision's network."""

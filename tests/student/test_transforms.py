@@ -13,7 +13,6 @@ from student.transforms import (
     cut_crop,
     evaluation_boxes,
     fixed_positions,
-    normalise,
     resize_masks,
     scale_for_test,
 )
@@ -95,9 +94,3 @@ def test_test_frames_are_scaled_by_256_over_224() -> None:
     frames = torch.zeros(1, 256, 340, 3, dtype=torch.uint8)
     assert scale_for_test(frames, 224).shape == (1, 3, 256, 340)
     assert scale_for_test(frames, 112).shape == (1, 3, 128, 170)
-
-
-def test_normalise_by_hand() -> None:
-    frames = torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)
-    expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    assert normalise(frames).flatten().tolist() == pytest.approx(expected)

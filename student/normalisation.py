@@ -1,0 +1,35 @@
+"""How pixels are scaled for each backbone: what its ImageNet weights were trained with."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Statistics of a network's input.
+
+    Attributes:
+        mean, std: of RGB in 0-1.
+        bgr: the network sees blue first.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+CENTRED = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""Inception V3's."""
+CAFFE = Normalisation(mean=(128 / 255, 117 / 255, 104 / 255), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
+"""BN-Inception's: BGR in 0-255, less the mean [104, 117, 128]."""
+
+
+def normalise(frames_CHW: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor:
+    """Turn uint8 RGB frames [..., 3, H, W] into float32 as the pre-trained network saw them: (x / 255 - mean) / std."""
+    mean_C11 = torch.tensor(normalisation.mean, device=frames_CHW.device)[:, None, None]
+    std_C11 = torch.tensor(normalisation.std, device=frames_CHW.device)[:, None, None]
+    scaled_CHW = (frames_CHW.float() / 255.0 - mean_C11) / std_C11
+    return scaled_CHW.flip(-3) if normalisation.bgr else scaled_CHW
