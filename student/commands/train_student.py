@@ -19,9 +19,7 @@ from pipeline.workspace import Workspace
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."
 )
 @click.option("--model", metavar="NAME", help="kinet or tsn; short for --set model=NAME.")
-@click.option(
-    "--backbone", metavar="NAME", help="resnet50, bninception, inceptionv3, resnet200, resnet18 or squeezenet1_1."
-)
+@click.option("--backbone", metavar="NAME", help="resnet50, bninception, inceptionv3, resnet18, squeezenet1_1, ...")
 @click.option(
     "--run",
     metavar="NAME",
