@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,9 +14,12 @@ import click
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
+    from manifests import VideoRecord
     from pipeline.label.job import LabelJob, LabelReport, WorkerPool
-    from pipeline.label.progress import ProgressSettings
-    from pipeline.label.settings import TeacherSettings
+    from pipeline.label.progress import ProgressDisplay
+    from pipeline.label.recheck import SampleReport
+    from pipeline.label.sets import LabelSet
+    from pipeline.label.settings import LabelSettings, TeacherSettings
     from pipeline.shards.schema import TeacherKind
 
 
@@ -121,15 +124,57 @@ def run_labelling(
 ) -> LabelReport:
     """Run a job of these teachers with progress on stderr; signals end it cleanly."""
     from pipeline.label.job import run_label_job
-    from pipeline.label.progress import show_progress
-    from pipeline.signals import interruptible
 
+    # The pool is closed last: a signal must not keep its workers alive.
     with (
         open_workers(job.shards_dir, workspace, choice, kinds) as pool,
-        interruptible("committed shards are kept; run the same command again to go on"),
-        show_progress(f"label {job.dataset}", "videos", choose_progress(choice)) as display,
+        watch(
+            f"label {job.dataset}", "videos", choice, "committed shards are kept; run the same command again to go on"
+        ) as display,
     ):
         return run_label_job(job, pool, display.update)
+
+
+def recheck_labels(
+    dataset: str,
+    records: Sequence[VideoRecord],
+    labels: LabelSet,
+    workspace: Workspace,
+    choice: LabellingChoice,
+    *,
+    num_frames: int,
+    seed: int,
+) -> SampleReport:
+    """Label random frames again in this process and compare, with progress on stderr."""
+    from pipeline.label.check import require_plan
+    from pipeline.label.recheck import recheck_frames
+
+    plan = require_plan(labels.shards_dir, dataset, records)
+    teachers, settings = choose_teachers(workspace, choice, labels.kinds), choose_settings(choice)
+    with watch(f"sample {dataset}", "frames", choice) as display:
+        return recheck_frames(
+            labels.shards_dir,
+            plan,
+            records,
+            teachers,
+            settings,
+            num_frames=num_frames,
+            seed=seed,
+            on_frames=display.show,
+        )
+
+
+@contextlib.contextmanager
+def watch(
+    title: str, unit: str, choice: LabellingChoice, way_out: str = "nothing was changed"
+) -> Iterator[ProgressDisplay]:
+    """Show progress on stderr as the options ask for; signals end what runs inside with one line and a way out."""
+    from pipeline.label.progress import ProgressSettings, show_progress
+    from pipeline.signals import interruptible
+
+    settings = ProgressSettings(choice.progress, choice.progress_every)
+    with interruptible(way_out), show_progress(title, unit, settings) as display:
+        yield display
 
 
 def open_workers(
@@ -137,11 +182,10 @@ def open_workers(
 ) -> contextlib.AbstractContextManager[WorkerPool]:
     """Open the workers that the options ask for; they write these teachers' labels to `shards_dir`."""
     from pipeline.label.pools import open_pool
-    from pipeline.label.settings import ClusterSettings, LabelSettings
+    from pipeline.label.settings import ClusterSettings
 
-    settings = LabelSettings(choice.batch_size, choice.decoders, compression=choice.compression)
     cluster = None if choice.workers == 0 else ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker)
-    return open_pool(choose_teachers(workspace, choice, kinds), settings, shards_dir, cluster)
+    return open_pool(choose_teachers(workspace, choice, kinds), choose_settings(choice), shards_dir, cluster)
 
 
 def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]) -> TeacherSettings:
@@ -152,8 +196,8 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
     return TeacherSettings(human_path, scene_path, choice.human_teacher, choice.scene_teacher, choice.precision, kinds)
 
 
-def choose_progress(choice: LabellingChoice) -> ProgressSettings:
-    """Return how the options ask for progress to be shown."""
-    from pipeline.label.progress import ProgressSettings
+def choose_settings(choice: LabellingChoice) -> LabelSettings:
+    """Return how a worker labels, as the options ask for."""
+    from pipeline.label.settings import LabelSettings
 
-    return ProgressSettings(choice.progress, choice.progress_every)
+    return LabelSettings(choice.batch_size, choice.decoders, compression=choice.compression)

@@ -18,6 +18,10 @@ from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.label.batches import FrameRows
     from pipeline.label.labeller import ShardLabeller
     from pipeline.label.teacher_loading import Teachers
 
@@ -64,6 +68,13 @@ class ShardWorker:
     def label(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
         """Label one shard and write its receipt; see `ShardLabeller.label_shard`."""
         return self._started().label_shard(shard, header)
+
+    def predict(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
+        """Label frames uint8 [n, H, W, 3] that go into no shard, through the same batches; return their rows in order."""
+        from pipeline.label.batches import TeacherBatches
+
+        batches = TeacherBatches(self._started().teachers, self._settings.batch_size)
+        return [*batches.add(pixels), *batches.finish()]
 
     def frames_done(self) -> int:
         """Count the frames labelled since the worker started."""

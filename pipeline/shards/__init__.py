@@ -3,6 +3,7 @@
 from pipeline.shards.index import LabelIndex
 from pipeline.shards.reader import FrameLabels, ShardReader, open_shard
 from pipeline.shards.receipts import Receipt, VideoOutcome, read_receipt, receipt_path_of, write_receipt
+from pipeline.shards.sanity import LabelFigures, find_oddities, sum_figures
 from pipeline.shards.schema import SCHEMA_VERSION, ShardHeader, VideoStatus
 from pipeline.shards.verification import (
     BadShard,
@@ -22,6 +23,7 @@ __all__ = [
     "ExpectedShard",
     "Fault",
     "FrameLabels",
+    "LabelFigures",
     "LabelIndex",
     "Receipt",
     "ShardHeader",
@@ -30,10 +32,12 @@ __all__ = [
     "ShardWriter",
     "VideoOutcome",
     "VideoStatus",
+    "find_oddities",
     "open_shard",
     "read_receipt",
     "receipt_path_of",
     "set_aside",
+    "sum_figures",
     "verify_dataset",
     "verify_shard",
     "write_receipt",

@@ -2,16 +2,18 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import ShardError
 from pipeline.files import sha256_of_file
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.receipts import Receipt, find_receipts, read_receipt
+from pipeline.shards.sanity import LabelFigures, measure_labels
 from pipeline.shards.schema import VideoStatus
 
 _MAX_JOBS = 16
@@ -61,11 +63,13 @@ class DatasetReport:
         shards: planned shards.
         bad: shards (or receipts) that are damaged, or stand in the folder but not in the plan.
         missing: names of planned shards that are not finished.
+        figures: of the labels of every whole shard, by its name.
     """
 
     shards: int
     bad: tuple[BadShard, ...]
     missing: tuple[str, ...]
+    figures: dict[str, LabelFigures] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -120,15 +124,21 @@ def verify_shard(
 
 
 def verify_dataset(
-    shards_dir: Path, expected_shards: Iterable[ExpectedShard], *, fingerprint: str, jobs: int | None = None
+    shards_dir: Path,
+    expected_shards: Iterable[ExpectedShard],
+    *,
+    fingerprint: str,
+    jobs: int | None = None,
+    on_shard: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> DatasetReport:
-    """Check every shard of a data set, several at once, each in its own process.
+    """Check every shard of a data set in processes of their own; sum up the labels of the whole ones.
 
     Args:
         shards_dir: the folder of shards and receipts.
         expected_shards: the plan's.
         fingerprint: the plan's.
         jobs: processes; 1 checks in this process; None takes one for each core, at most 16.
+        on_shard: called with the shards checked so far, and those to check in all.
 
     Raises:
         ValueError: jobs is below 1.
@@ -139,13 +149,22 @@ def verify_dataset(
     planned = {shard.name: shard for shard in expected_shards}
     receipts = {path.stem: path for path in find_receipts(shards_dir)}
     todo = [(receipts[name], fingerprint, planned[name].video_ids) for name in planned if name in receipts]
-    found = _verify_all(todo, min(jobs or min(os.cpu_count() or 1, _MAX_JOBS), max(1, len(todo))))
-    bad = [BadShard(task[0].stem, tuple(faults)) for task, faults in zip(todo, found, strict=True) if faults]
+    num_jobs = min(jobs or min(os.cpu_count() or 1, _MAX_JOBS), max(1, len(todo)))
+    bad: list[BadShard] = []
+    figures: dict[str, LabelFigures] = {}
+    for done, (task, checked) in enumerate(zip(todo, _check_all(todo, num_jobs), strict=True), start=1):
+        name = task[0].stem
+        if checked.figures is None:
+            bad.append(BadShard(name, tuple(checked.faults)))
+        else:
+            figures[name] = checked.figures
+        on_shard(done, len(todo))
     strays = (name for name in receipts if name not in planned)
     bad += [
         BadShard(name, (Fault("plan", "stands in the folder but not in the plan"),), planned=False) for name in strays
     ]
-    return DatasetReport(len(planned), tuple(bad), tuple(name for name in planned if name not in receipts))
+    missing = tuple(name for name in planned if name not in receipts)
+    return DatasetReport(len(planned), tuple(bad), missing, figures)
 
 
 def set_aside(shards_dir: Path, name: str) -> list[Path]:
@@ -172,18 +191,27 @@ def _plan_faults(receipt: Receipt, name: str, fingerprint: str | None, video_ids
     return faults
 
 
-def _verify_task(task: tuple[Path, str, Sequence[str]]) -> list[Fault]:
+class _Checked(NamedTuple):
+    """What one shard's check gave: its faults, or the figures of its labels."""
+
+    faults: list[Fault]
+    figures: LabelFigures | None
+
+
+def _check_task(task: tuple[Path, str, Sequence[str]]) -> _Checked:
     receipt_path, fingerprint, video_ids = task
-    return verify_shard(receipt_path, fingerprint=fingerprint, video_ids=video_ids)
+    faults = verify_shard(receipt_path, fingerprint=fingerprint, video_ids=video_ids)
+    return _Checked(faults, None if faults else measure_labels(receipt_path.with_suffix(".h5")))
 
 
-def _verify_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> list[list[Fault]]:
+def _check_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> Iterator[_Checked]:
     if jobs == 1:
-        return [_verify_task(task) for task in tasks]
+        yield from map(_check_task, tasks)
+        return
     # Not fork: this process may hold threads and open HDF5 files.
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            return list(pool.map(_verify_task, tasks))
+            yield from pool.map(_check_task, tasks)
         except BrokenProcessPool as error:
             raise ShardError(
                 "a process that checked shards died; run kinet-pipeline verify --jobs 1 to see at which shard"

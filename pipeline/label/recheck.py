@@ -1,0 +1,242 @@
+"""Running the teachers again on some frames and comparing with what is stored.
+
+On the machine and in the precision that made the labels, they come out the same to the bit. Elsewhere (another GPU,
+another library) rounding moves a few pixels at the edges of people, and probabilities in their third digit.
+"""
+
+import os
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests import VideoRecord
+from pipeline.errors import VideoError
+from pipeline.label.plan import Plan, check_ingredients, manifest_digest
+from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.worker import ShardWorker
+from pipeline.shards import FrameLabels, LabelIndex
+from pipeline.video import hash_frames, read_frames
+
+# Frames held in memory at a time, beside the teachers' own batches.
+FRAMES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far labels made again may lie from the stored ones.
+
+    Attributes:
+        pixel_share: of a mask's pixels that may differ.
+        prob: difference of a scene probability; float16 alone gives 0.0005. Two best scenes that lie closer together
+            than this may change places.
+    """
+
+    pixel_share: float = 0.01
+    prob: float = 0.03
+
+
+class FrameDifference(NamedTuple):
+    """How one frame's labels, made again, differ from the stored ones; a teacher without labels counts as the same.
+
+    Attributes:
+        pixel_share: of the mask's pixels that differ.
+        iou: intersection over union of the two masks; 1 where both are empty.
+        same_scene: whether the best scene is the same, or the stored best two are as good as equal.
+        prob: largest difference of a probability, compared by rank.
+        identical: whether every stored value is the same.
+    """
+
+    pixel_share: float
+    iou: float
+    same_scene: bool
+    prob: float
+    identical: bool
+
+
+@dataclass(frozen=True)
+class SampleReport:
+    """What became of a sample.
+
+    Attributes:
+        frames, videos: compared.
+        identical: frames whose labels are the same to the bit.
+        lowest_iou, largest_prob: the worst met.
+        mismatches: what is beyond the tolerance, by video id.
+    """
+
+    frames: int
+    videos: int
+    identical: int
+    lowest_iou: float
+    largest_prob: float
+    mismatches: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the sample's part of ``verify --json``."""
+        return {
+            "frames": self.frames,
+            "videos": self.videos,
+            "identical": self.identical,
+            "lowest_iou": round(self.lowest_iou, 4),
+            "largest_prob_difference": round(self.largest_prob, 4),
+            "mismatches": [{"video_id": video_id, "message": text} for video_id, text in self.mismatches.items()],
+        }
+
+    def as_text(self) -> str:
+        """Return a line, and one more for each mismatch."""
+        lines = [
+            f"sample   {self.identical} of {self.frames} frames identical, lowest mask IoU {self.lowest_iou:.4f}, "
+            f"largest difference of a probability {self.largest_prob:.4f}"
+        ]
+        lines += [f"differs  {video_id}: {text}" for video_id, text in self.mismatches.items()]
+        return "\n".join(lines)
+
+
+def draw_frames(index: LabelIndex, num_frames: int, seed: int) -> dict[str, list[int]]:
+    """Draw labelled frames at random, each as likely as any other; return their indices by video id, in order."""
+    video_ids = sorted(index)
+    ends = list(accumulate(index.num_frames(video_id) for video_id in video_ids))
+    total = ends[-1] if ends else 0
+    drawn: dict[str, list[int]] = {}
+    for row in sorted(random.Random(seed).sample(range(total), min(num_frames, total))):
+        place = bisect_right(ends, row)
+        drawn.setdefault(video_ids[place], []).append(row - (ends[place - 1] if place else 0))
+    return drawn
+
+
+def compare_labels(stored: FrameLabels, again: FrameLabels, row: int, tolerance: Tolerance) -> FrameDifference:
+    """Compare one frame's labels."""
+    pixel_share, iou, same_scene, prob, identical = 0.0, 1.0, True, 0.0, True
+    if stored.masks is not None and again.masks is not None:
+        before, now = stored.masks[row], again.masks[row]
+        pixel_share = float((before ^ now).mean())
+        union = int((before | now).sum())
+        iou = int((before & now).sum()) / union if union else 1.0
+        identical = pixel_share == 0
+    if stored.scene_probs is not None and again.scene_probs is not None:
+        assert stored.scene_indices is not None and again.scene_indices is not None
+        before, now = stored.scene_probs[row].astype(np.float32), again.scene_probs[row].astype(np.float32)
+        prob = float(np.abs(before - now).max())
+        same_class = stored.scene_indices[row, 0] == again.scene_indices[row, 0]
+        same_scene = bool(same_class or before[0] - before[1] <= tolerance.prob)
+        identical &= prob == 0 and bool((stored.scene_indices[row] == again.scene_indices[row]).all())
+    return FrameDifference(pixel_share, iou, same_scene, prob, identical)
+
+
+def find_fault(difference: FrameDifference, tolerance: Tolerance) -> str | None:
+    """Say what of a frame is beyond the tolerance; None where nothing is."""
+    if difference.pixel_share > tolerance.pixel_share:
+        return f"{difference.pixel_share:.1%} of the mask differs (IoU {difference.iou:.3f})"
+    if not difference.same_scene:
+        return "the best scene differs"
+    if difference.prob > tolerance.prob:
+        return f"a scene's probability differs by {difference.prob:.3f}"
+    return None
+
+
+def recheck_frames(
+    shards_dir: Path,
+    plan: Plan,
+    records: Sequence[VideoRecord],
+    teachers: TeacherSettings,
+    settings: LabelSettings,
+    *,
+    num_frames: int,
+    seed: int,
+    tolerance: Tolerance | None = None,
+    on_frames: Callable[[int, int], None] = lambda _done, _of: None,
+) -> SampleReport:
+    """Draw frames, label them again in this process, in the precision of the plan, and compare.
+
+    Args:
+        shards_dir: of committed, verified shards.
+        plan: of the labels.
+        records: of the manifest.
+        teachers: which; with precision "auto" that of the plan.
+        settings: the batch size is used.
+        num_frames: to draw; all where there are fewer.
+        seed: of the draw.
+        tolerance: beyond which a video counts as different.
+        on_frames: called with the frames compared so far, and all.
+
+    Raises:
+        PlanError: the teachers, or what else decides the labels, are not those of the plan.
+    """
+    tolerance = tolerance or Tolerance()
+    if teachers.precision == "auto":
+        teachers = replace(teachers, precision=plan.ingredients["precision"])
+    worker = ShardWorker(teachers, settings, shards_dir, num_threads=os.cpu_count() or 1)
+    ingredients = {"manifest": manifest_digest(records), **worker.describe().ingredients}
+    check_ingredients(plan, ingredients, shards_dir)
+    index = LabelIndex(shards_dir)
+    drawn = draw_frames(index, num_frames, seed)
+    paths = {record.video_id: record.path for record in records if record.video_id in drawn}
+    tally = _Tally(tolerance)
+    done, wanted = 0, sum(map(len, drawn.values()))
+    for video_id, frames in drawn.items():
+        for start in range(0, len(frames), FRAMES_AT_ONCE):
+            part = frames[start : start + FRAMES_AT_ONCE]
+            stored = index.read(video_id, part)
+            try:
+                pixels = read_frames(paths[video_id], part)
+            except (VideoError, ValueError) as error:
+                tally.add_unread(video_id, str(error))
+            else:
+                tally.add(video_id, part, stored, _label_again(worker, pixels))
+            done += len(part)
+            on_frames(done, wanted)
+    index.close()
+    worker.close()
+    return tally.report(wanted, len(drawn))
+
+
+def _label_again(worker: ShardWorker, pixels: NDArray[np.uint8]) -> FrameLabels:
+    """Label frames uint8 [n, H, W, 3] as a shard's are, down to the stored types."""
+    rows = worker.predict(pixels)
+    return FrameLabels(
+        masks=np.concatenate([part.masks for part in rows]),
+        scene_indices=np.concatenate([part.scene_indices for part in rows]).astype(np.uint16),
+        scene_probs=np.concatenate([part.scene_probs for part in rows]).astype(np.float16),
+        valid=np.ones(len(pixels), np.bool_),
+        frame_hashes=hash_frames(pixels),
+    )
+
+
+class _Tally:
+    """Gathers the comparisons."""
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self._tolerance = tolerance
+        self._differences: list[FrameDifference] = []
+        self._mismatches: dict[str, str] = {}
+
+    def add(self, video_id: str, frames: Sequence[int], stored: FrameLabels, again: FrameLabels) -> None:
+        for row, frame in enumerate(frames):
+            if stored.frame_hashes[row] != again.frame_hashes[row]:
+                self._mismatches.setdefault(video_id, f"frame {frame} is not the frame that was labelled")
+                continue
+            difference = compare_labels(stored, again, row, self._tolerance)
+            self._differences.append(difference)
+            fault = find_fault(difference, self._tolerance)
+            if fault is not None:
+                self._mismatches.setdefault(video_id, f"frame {frame}: {fault}")
+
+    def add_unread(self, video_id: str, message: str) -> None:
+        self._mismatches.setdefault(video_id, f"cannot be read any more: {message}")
+
+    def report(self, frames: int, videos: int) -> SampleReport:
+        return SampleReport(
+            frames=frames,
+            videos=videos,
+            identical=sum(difference.identical for difference in self._differences),
+            lowest_iou=min((difference.iou for difference in self._differences), default=1.0),
+            largest_prob=max((difference.prob for difference in self._differences), default=0.0),
+            mismatches=self._mismatches,
+        )
