@@ -125,12 +125,10 @@ def run_labelling(
     """Run a job of these teachers with progress on stderr; signals end it cleanly."""
     from pipeline.label.job import run_label_job
 
-    # The pool is closed last: a signal must not keep its workers alive.
+    way_out = "committed shards are kept; run the same command again to go on"
     with (
         open_workers(job.shards_dir, workspace, choice, kinds) as pool,
-        watch(
-            f"label {job.dataset}", "videos", choice, "committed shards are kept; run the same command again to go on"
-        ) as display,
+        watch(f"label {job.dataset}", "videos", choice, way_out) as display,
     ):
         return run_label_job(job, pool, display.update)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
 from pipeline.shards import FrameLabels, LabelIndex
 from pipeline.video import hash_frames, read_frames
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Frames held in memory at a time, beside the teachers' own batches.
 FRAMES_AT_ONCE = 64
@@ -201,12 +203,18 @@ def _label_again(worker: ShardWorker, pixels: NDArray[np.uint8]) -> FrameLabels:
     """Label frames uint8 [n, H, W, 3] as a shard's are, down to the stored types."""
     rows = worker.predict(pixels)
     return FrameLabels(
-        masks=np.concatenate([part.masks for part in rows]),
-        scene_indices=np.concatenate([part.scene_indices for part in rows]).astype(np.uint16),
-        scene_probs=np.concatenate([part.scene_probs for part in rows]).astype(np.float16),
+        masks=_join([part.masks for part in rows], np.bool_),
+        scene_indices=_join([part.scene_indices for part in rows], np.uint16),
+        scene_probs=_join([part.scene_probs for part in rows], np.float16),
         valid=np.ones(len(pixels), np.bool_),
         frame_hashes=hash_frames(pixels),
     )
+
+
+def _join(parts: Sequence[NDArray[Any] | None], kind: type[Scalar]) -> NDArray[Scalar] | None:
+    """Join the batches' values in their stored type; None where the teacher is not there."""
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present).astype(kind) if present else None
 
 
 class _Tally:

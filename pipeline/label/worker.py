@@ -70,7 +70,7 @@ class ShardWorker:
         return self._started().label_shard(shard, header)
 
     def predict(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
-        """Label frames uint8 [n, H, W, 3] that go into no shard, through the same batches; return their rows in order."""
+        """Label frames uint8 [n, H, W, 3] that go into no shard, in the same batches; return their rows in order."""
         from pipeline.label.batches import TeacherBatches
 
         batches = TeacherBatches(self._started().teachers, self._settings.batch_size)

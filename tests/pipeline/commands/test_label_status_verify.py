@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from manifests import VideoRecord, write_manifest
 from pipeline.cli import cli
 from pipeline.errors import PlanError, ShardError, TeacherError, WorkspaceError
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+from tests.videos import moving_frames, write_video
 
 TOYS = ["--workers", "0", "--batch-size", "8", "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE]
 
@@ -33,7 +35,14 @@ def test_label_status_and_verify_agree(bench: Bench) -> None:
     assert status["planned"] == sum(status[key] for key in ("ok", "partial", "quarantined", "missing"))
     assert sum(status["reasons"].values()) == status["partial"] + status["quarantined"]
     verified = json.loads(run(bench, "verify", "--jobs", "1", "--json").stdout)
-    assert verified == {"shards": status["shards"], "bad": [], "missing": [], "ok": True}
+    assert {key: verified[key] for key in ("shards", "bad", "missing", "ok")} == {
+        "shards": status["shards"],
+        "bad": [],
+        "missing": [],
+        "ok": True,
+    }
+    assert verified["labels"]["frames"] == status["frames"]
+    assert sum(figures["frames"] for figures in verified["labels_by_shard"].values()) == status["frames"]
 
 
 def test_one_flipped_bit_is_found_and_repaired(bench: Bench) -> None:
@@ -62,6 +71,38 @@ def test_repair_with_another_teacher_takes_nothing_away(bench: Bench) -> None:
     with pytest.raises(PlanError, match="scene_teacher"):
         raise_of(run(bench, "verify", "--repair", "--jobs", "1", *TOYS))
     assert sorted(path.name for path in bench.shards_dir.iterdir()) == before
+
+
+def test_a_sample_labelled_again_is_identical(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    checked = run(bench, "verify", "--jobs", "1", "--sample", "40", "--json", *TOYS)
+    sample = json.loads(checked.stdout)["sample"]
+    assert checked.exit_code == 0 and sample["frames"] == sample["identical"] == 40 and sample["mismatches"] == []
+
+
+def test_a_video_that_was_exchanged_is_found_by_a_sample(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    write_video(next(record.path for record in bench.records if record.video_id == "good3"), moving_frames(40, seed=9))
+    checked = run(bench, "verify", "--jobs", "1", "--sample", "1000", "--json", *TOYS)
+    assert [entry["video_id"] for entry in json.loads(checked.stdout)["sample"]["mismatches"]] == ["good3"]
+    with pytest.raises(ShardError, match="1 sampled videos differ"):
+        raise_of(checked)
+
+
+def test_a_constant_teacher_is_a_warning_and_with_strict_a_fault(bench: Bench) -> None:
+    constant = ["--scene-teacher", "tests.pipeline.label.toy_teachers:load_constant_scene"]
+    videos = bench.workspace.root / "videos"
+    records = [
+        VideoRecord(path.stem, path, "train", 0, "class 0")
+        for path in (write_video(videos / f"more{i}.mp4", moving_frames(3, seed=i)) for i in range(8))
+    ]
+    write_manifest(bench.workspace.manifest_path("mix"), records)
+    run(bench, "label", *TOYS, *constant)
+    checked = run(bench, "verify", "--jobs", "1", "--json")
+    assert checked.exit_code == 0
+    assert json.loads(checked.stdout)["warnings"] == ["all shards: all 24 frames have scene 7 as their best"]
+    with pytest.raises(ShardError, match="1 warnings"):
+        raise_of(run(bench, "verify", "--jobs", "1", "--strict"))
 
 
 def test_a_factory_without_a_function_is_wrong_usage(bench: Bench) -> None:

@@ -51,3 +51,16 @@ def load_human(weights_path: Path, *, device: torch.device, precision: str) -> B
 def load_scene(weights_path: Path, *, device: torch.device, precision: str) -> MeanColour:
     """Make the scene teacher; its file may hold anything."""
     return MeanColour(weights_path)
+
+
+class OneScene(MeanColour):
+    """A broken teacher: the same scenes for every frame."""
+
+    def predict_scenes(self, frames_BHWC: Tensor) -> SceneLabels:
+        labels = super().predict_scenes(frames_BHWC)
+        return SceneLabels(torch.arange(7, 12).expand_as(labels.indices_BK), labels.probs_BK)
+
+
+def load_constant_scene(weights_path: Path, *, device: torch.device, precision: str) -> OneScene:
+    """Make the broken scene teacher; its file may hold anything."""
+    return OneScene(weights_path)
