@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from manifests import VideoRecord
 from pipeline.errors import KinetError, Reason
+from pipeline.label.frame_ring import FrameSource
 from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, VideoDone
-from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class DecodedChunk:
     """Frames of the video now being read.
 
     Attributes:
-        pixels: uint8 RGB [n, 256, 340, 3].
+        pixels: uint8 RGB [n, 256, 340, 3]; only until the next event is asked for.
         valid: bool [n].
         hashes: uint64 [n].
     """
@@ -157,6 +157,8 @@ class _Decoder:
         self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._frames: FrameSource | None = None
+        self._holds_chunk = False
 
     def start(self, path: Path) -> None:
         """Tell the process to decode a video; start one where none runs."""
@@ -172,7 +174,10 @@ class _Decoder:
         """Wait for the next message of the video, or find that the process is dead or hangs."""
         if not self._ready:
             self._await_start()
-        assert self._connection is not None
+        assert self._connection is not None and self._frames is not None
+        if self._holds_chunk:
+            self._frames.give_back()
+            self._holds_chunk = False
         stalled = _Death(Reason.TIMEOUT, f"the decoder gave nothing for {self._stall_sec:g} s")
         try:
             if not self._connection.poll(self._stall_sec):
@@ -181,9 +186,8 @@ class _Decoder:
             message: FrameChunk | VideoDone = self._connection.recv()
             if isinstance(message, VideoDone):
                 return message
-            pixels = np.empty((message.num_frames, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
-            self._connection.recv_bytes_into(pixels.reshape(-1).data)
-            return DecodedChunk(pixels, message.valid, message.hashes)
+            self._holds_chunk = True
+            return DecodedChunk(self._frames.take(message.num_frames), message.valid, message.hashes)
         except BlockingIOError:
             # It stopped in the middle of a message.
             self.close()
@@ -196,6 +200,10 @@ class _Decoder:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+            self._holds_chunk = False
         if self._process is not None:
             self._process.kill()
             try:
@@ -218,8 +226,8 @@ class _Decoder:
             with contextlib.suppress(OSError):
                 self._connection.send(str(self._path))
         raise KinetError(
-            f"decoding processes do not start; run `python -m {self._program} 0 {os.getpid()}` to see why, and look "
-            "at the machine's memory and process limits"
+            f"decoding processes do not start; run `python -m {self._program} 0 0 0 {os.getpid()}` to see why, and "
+            "look at the machine's memory and process limits"
         )
 
     def _death(self) -> _Death:
@@ -238,15 +246,17 @@ class _Decoder:
 
     def _launch(self) -> None:
         self.close()
+        frames = FrameSource()
         ours, theirs = socket.socketpair()
         # A read in the middle of a message gives up as `poll` does between two: struct timeval.
         timeval = struct.pack("@ll", int(self._stall_sec), max(1, int(self._stall_sec % 1 * 1e6)))
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         with theirs:
+            inherited = (theirs.fileno(), *frames.descriptors)
             self._process = subprocess.Popen(
                 # -P and PYTHONPATH: this very package, not a folder called pipeline where the user stands.
-                [sys.executable, "-P", "-m", self._program, str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", self._program, *map(str, inherited), str(os.getpid())],
+                pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -254,6 +264,8 @@ class _Decoder:
                 start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _package_path()},
             )
+        frames.drop_inherited()
+        self._frames = frames
         self._connection = multiprocessing.connection.Connection(ours.detach())
         self._ready = False
         with contextlib.suppress(OSError):

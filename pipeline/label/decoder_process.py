@@ -1,9 +1,9 @@
 """The program of a decoding process: it decodes the videos it is told to, in order, and sends their frames.
 
-Started by `pipeline.label.decode_ahead` as ``python -m pipeline.label.decoder_process FD PARENT``, where FD is a duplex
-connection and PARENT the process id of the labeller. A process of its own, so that a file that crashes, hangs or bloats
-a decoder takes nothing else with it. It ends when the other side of the connection is closed, and when the labeller
-dies while a decoder hangs in native code.
+Started by `pipeline.label.decode_ahead` as ``python -m pipeline.label.decoder_process CONNECTION MEMORY FREE PARENT``:
+descriptors of a duplex connection and of a ring of frames, and the labeller's process id. A process of its own, so that
+a file that crashes, hangs or bloats a decoder takes nothing else with it. It ends when the other side of the connection
+is closed, and when the labeller dies while a decoder hangs in native code.
 """
 
 import ctypes
@@ -21,11 +21,10 @@ import av
 import numpy as np
 
 from pipeline.errors import Reason, VideoError
+from pipeline.label.frame_ring import CHUNK_FRAMES, FrameSink
 from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, Message, VideoDone
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH, VideoFile, hash_frames, is_seek_exact
 
-CHUNK_FRAMES = 16
-CHUNKS_AHEAD = 8
 # A header may understate a short video by any factor; only beyond these does its count bound anything.
 FRAMES_NEVER_ENDLESS = 10_000
 # Native decoders fill memory at 1 to 2 GB/s: the watch is late by so much of it at most.
@@ -85,19 +84,24 @@ def _most_frames(video: VideoFile, limits: DecodeLimits) -> int:
     return min(limits.video_frames, limits.declared_factor * declared + FRAMES_NEVER_ENDLESS)
 
 
-def serve(connection: Connection, decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video) -> None:
+def serve(
+    connection: Connection,
+    frames: FrameSink,
+    decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video,
+) -> None:
     """Decode each path that arrives, some chunks ahead of the other side's reading."""
     limits: DecodeLimits = connection.recv()
     threading.Thread(target=_watch_memory, args=(limits.memory_bytes,), daemon=True).start()
     connection.send(READY)
-    outbox: queue.Queue[Message | None] = queue.Queue(maxsize=CHUNKS_AHEAD)
+    # One chunk waits here while the next is decoded; the others wait in the ring.
+    outbox: queue.Queue[Message | None] = queue.Queue(maxsize=1)
 
     def send_all() -> None:
         while (item := outbox.get()) is not None:
             message, pixels = item
-            connection.send(message)
             if pixels is not None:
-                connection.send_bytes(pixels.reshape(-1).data)
+                frames.put(pixels)
+            connection.send(message)
 
     def send_or_leave() -> None:
         try:
@@ -145,8 +149,9 @@ def _watch_memory(memory_bytes: int) -> None:
 
 def main(decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video) -> None:
     """Serve the connection named on the command line."""
-    die_with_parent(int(sys.argv[2]))
-    serve(Connection(int(sys.argv[1])), decode)
+    connection, memory, free, parent_pid = map(int, sys.argv[1:])
+    die_with_parent(parent_pid)
+    serve(Connection(connection), FrameSink(memory, free), decode)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class FrameChunk:
-    """Consecutive frames of one video; the pixels follow as raw bytes.
+    """Consecutive frames of one video; their pixels are in the next slot of the ring.
 
     Attributes:
         num_frames: n.

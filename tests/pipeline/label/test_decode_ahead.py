@@ -52,7 +52,7 @@ def collect(decoders: DecodeAhead, records: list[VideoRecord], harm: int = 0, nu
     ends, restarts = {}, 0
     for record, event in decoders.events(records):
         if isinstance(event, DecodedChunk):
-            frames[record.video_id].append(event.pixels)
+            frames[record.video_id].append(event.pixels.copy())
             if harm and record.video_id == "v0":
                 harm -= 1
                 for pid in children():

@@ -1,0 +1,77 @@
+"""Pixels from a decoding process to its labeller, through memory that both see: 4 MB a chunk are copied, not sent."""
+
+import contextlib
+import mmap
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
+
+CHUNK_FRAMES = 16
+# How far a decoder may be ahead of the teachers: 33 MB.
+NUM_SLOTS = 8
+_SHAPE = (NUM_SLOTS, CHUNK_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3)
+_NUM_BYTES = int(np.prod(_SHAPE))
+
+
+def _map_slots(descriptor: int) -> NDArray[np.uint8]:
+    """Map the ring's memory; it stays mapped as long as the array, or a view of it, is in use."""
+    return np.frombuffer(mmap.mmap(descriptor, _NUM_BYTES), dtype=np.uint8).reshape(_SHAPE)
+
+
+class FrameSource:
+    """The labeller's side of a ring: it makes the memory, reads the slots in turn and gives them back.
+
+    Attributes:
+        descriptors: of the memory and of the pipe that tells of free slots; the decoding process inherits both.
+    """
+
+    def __init__(self) -> None:
+        memory = os.memfd_create("kinet-frames")
+        os.ftruncate(memory, _NUM_BYTES)
+        free_for_reading, self._free = os.pipe()
+        self.descriptors = (memory, free_for_reading)
+        self._slots = _map_slots(memory)
+        self._turn = 0
+
+    def take(self, num_frames: int) -> NDArray[np.uint8]:
+        """Return the next chunk's frames, uint8 [n, 256, 340, 3]; they stay as they are until `give_back`."""
+        return self._slots[self._turn, :num_frames]
+
+    def give_back(self) -> None:
+        """Let the decoder use the slot last taken again."""
+        self._turn = (self._turn + 1) % NUM_SLOTS
+        # Without a decoder nobody waits for it.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._free, b"1")
+
+    def drop_inherited(self) -> None:
+        """Close what the decoding process has inherited by now."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the pipe; a decoder that waits for a free slot finds its end."""
+        os.close(self._free)
+
+
+class FrameSink:
+    """The decoder's side of a ring, over the descriptors it inherited."""
+
+    def __init__(self, memory: int, free: int) -> None:
+        self._slots = _map_slots(memory)
+        self._free = free
+        self._num_put = 0
+
+    def put(self, pixels: NDArray[np.uint8]) -> None:
+        """Copy a chunk, uint8 [n, 256, 340, 3], into the next slot, once it is free.
+
+        Raises:
+            BrokenPipeError: the labeller is gone.
+        """
+        if self._num_put >= NUM_SLOTS and not os.read(self._free, 1):
+            raise BrokenPipeError("the labeller gave up the ring")
+        self._slots[self._num_put % NUM_SLOTS, : len(pixels)] = pixels
+        self._num_put += 1
