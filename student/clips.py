@@ -39,7 +39,7 @@ class LabelledFrames(NamedTuple):
 
 
 class LabelSource(Protocol):
-    """What is asked of labels: `pipeline.shards.LabelIndex`, or one open shard with `in`."""
+    """What is asked of labels: `pipeline.shards.JoinedLabels`, a `LabelIndex`, or one open shard with `in`."""
 
     def __contains__(self, video_id: object) -> bool:
         """Tell whether a video was labelled."""
@@ -105,6 +105,8 @@ class ClipReader:
             return LabelledFrames(frames, None, None, None, np.zeros(len(frames), np.bool_), ())
         labels = self._labels.read(record.video_id, frame_indices)
         same = hash_frames(frames) == labels.frame_hashes
+        if labels.conflicting is not None:
+            same &= ~labels.conflicting
         return LabelledFrames(
             frames=frames,
             masks=labels.masks,

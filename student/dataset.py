@@ -31,9 +31,10 @@ class TrainClip(NamedTuple):
 
     Attributes:
         frames: uint8 RGB [T, 3, S, S].
-        masks: bool [T, S, S], cut and flipped as the frames; False throughout where `has_label` is False.
-        scene_indices: int64 [T, K], scene_probs: float32 [T, K]; of the full frame; -1 and 0 where `has_label` is
-        False. has_label: bool [T].
+        masks: bool [T, S, S], cut and flipped as the frames; False throughout where `has_mask` is False.
+        scene_indices: int64 [T, K], scene_probs: float32 [T, K]; of the full frame; -1 and 0 where there is no scene
+        label.
+        has_label: bool [T], whether the frame has labels, be it of one teacher alone. has_mask: bool [T].
         label: action class.
         video_id, mismatched: whose frames, and which of them were not the ones that stage one labelled.
     """
@@ -43,6 +44,7 @@ class TrainClip(NamedTuple):
     scene_indices: Tensor
     scene_probs: Tensor
     has_label: Tensor
+    has_mask: Tensor
     label: int
     video_id: str
     mismatched: tuple[int, ...]
@@ -63,7 +65,7 @@ class TrainBatch(NamedTuple):
         frames: uint8 [B, T, 3, S, S]; B counts only the videos that could be read and may be 0.
         masks: bool [B, T, S, S].
         scene_indices: int64 [B, T, K]. scene_probs: float32 [B, T, K].
-        has_label: bool [B, T].
+        has_label: bool [B, T]. has_mask: bool [B, T].
         action: int64 [B].
         dropped: the videos that could not be read.
         mismatched: (video_id, frame) of frames that are not the ones labelled.
@@ -76,10 +78,16 @@ class TrainBatch(NamedTuple):
     scene_indices: Tensor
     scene_probs: Tensor
     has_label: Tensor
+    has_mask: Tensor
     action: Tensor
     dropped: tuple[DroppedVideo, ...]
     mismatched: tuple[tuple[str, int], ...]
     fault: KinetError | None
+
+    @property
+    def has_scene(self) -> Tensor:
+        """bool [B, T], whether the frame has a scene label."""
+        return self.scene_indices[..., 0] >= 0
 
 
 class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
@@ -120,10 +128,11 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
         box = self._crop.draw(height, width, generator)
         size = self._crop.input_size
         has_label = torch.from_numpy(read.has_label)
+        has_mask = has_label & (read.masks is not None)
         masks = torch.zeros(len(indices), size, size, dtype=torch.bool)
         if read.masks is not None:
             masks = crop_masks(resize_masks(torch.from_numpy(read.masks), height, width), box, size)
-            masks = masks & has_label[:, None, None]
+            masks = masks & has_mask[:, None, None]
         scene_indices, scene_probs = _scenes(read, has_label)
         return TrainClip(
             frames=crop_frames(torch.from_numpy(read.frames), box, size),
@@ -131,6 +140,7 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
             scene_indices=scene_indices,
             scene_probs=scene_probs,
             has_label=has_label,
+            has_mask=has_mask,
             label=record.label,
             video_id=record.video_id,
             mismatched=read.mismatched,
@@ -150,6 +160,7 @@ def collate_clips(samples: Sequence[TrainClip | DroppedVideo | KinetError]) -> T
         scene_indices=stack([clip.scene_indices for clip in clips]),
         scene_probs=stack([clip.scene_probs for clip in clips]),
         has_label=stack([clip.has_label for clip in clips]),
+        has_mask=stack([clip.has_mask for clip in clips]),
         action=torch.tensor([clip.label for clip in clips], dtype=torch.int64),
         dropped=tuple(sample for sample in samples if isinstance(sample, DroppedVideo)),
         mismatched=tuple((clip.video_id, frame) for clip in clips for frame in clip.mismatched),
@@ -194,7 +205,7 @@ class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo]):
 
 
 def _scenes(read: LabelledFrames, has_label_T: Tensor) -> tuple[Tensor, Tensor]:
-    """Return scene classes and probabilities of the frames, with -1 and 0 where a frame has no label."""
+    """Return scene classes and probabilities of the frames, with -1 and 0 where a frame has no scene label."""
     shape = (len(has_label_T), NUM_SCENE_LABELS)
     indices, probs = torch.full(shape, -1, dtype=torch.int64), torch.zeros(shape)
     if read.scene_indices is not None and read.scene_probs is not None:

@@ -39,6 +39,7 @@ class JointTargets(NamedTuple):
         masks: bool [B, T, H, W], True on people, at the network's input size.
         scene: int64 [B, T], the best scene class of the whole frame.
         has_label: bool [B, T], False where the frame has no pseudo-label; its mask and scene class are never read.
+        has_mask, has_scene: bool [B, T], where a frame may have one of the two alone; None reads as `has_label`.
         scene_indices: int64 [B, T, K], the best K scene classes; needed for soft targets alone.
         scene_probs: float [B, T, K], their probabilities.
     """
@@ -49,6 +50,8 @@ class JointTargets(NamedTuple):
     has_label: Tensor
     scene_indices: Tensor | None = None
     scene_probs: Tensor | None = None
+    has_mask: Tensor | None = None
+    has_scene: Tensor | None = None
 
 
 class JointLoss(NamedTuple):
@@ -97,10 +100,12 @@ def joint_loss(
     human = scene = action.new_zeros(())
     num_labelled = 0
     if outputs.human_logits is not None:
-        human = human_loss(outputs.human_logits, targets.masks, targets.has_label)
+        human = human_loss(
+            outputs.human_logits, targets.masks, targets.has_label if targets.has_mask is None else targets.has_mask
+        )
     if outputs.scene_logits is not None:
         if scene_temperature is None:
-            scene = scene_loss(outputs.scene_logits, targets.scene, targets.has_label)
+            scene = scene_loss(outputs.scene_logits, targets.scene, _has_scene(targets))
         else:
             scene = _soft_scene_loss_of(outputs.scene_logits, targets, scene_temperature)
     if outputs.human_logits is not None or outputs.scene_logits is not None:
@@ -155,5 +160,9 @@ def _soft_scene_loss_of(logits_BTK: Tensor, targets: JointTargets, temperature: 
     if targets.scene_indices is None or targets.scene_probs is None:
         raise ValueError("scene_temperature is set, but the targets hold no scene_indices and scene_probs")
     return soft_scene_loss(
-        logits_BTK, targets.scene_indices, targets.scene_probs, targets.has_label, temperature=temperature
+        logits_BTK, targets.scene_indices, targets.scene_probs, _has_scene(targets), temperature=temperature
     )
+
+
+def _has_scene(targets: JointTargets) -> Tensor:
+    return targets.has_label if targets.has_scene is None else targets.has_scene

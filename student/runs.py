@@ -10,8 +10,10 @@ from typing import Any
 from manifests.record import VideoRecord
 from pipeline.errors import CheckpointError, Reason, WorkspaceError
 from pipeline.files import disk_fault, write_atomically
-from pipeline.shards import LabelIndex
+from pipeline.shards import JoinedLabels, label_dirs
+from pipeline.shards import open_labels as open_joined
 from pipeline.shards.quarantine import read_quarantine
+from pipeline.shards.schema import BOTH_TEACHERS
 from pipeline.training.checkpoint import load_latest_checkpoint
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
@@ -27,14 +29,14 @@ CLASSES_FILE = "classes.json"
 CLASSIFIER_PREFIX = "action_classifier."
 
 
-def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) -> LabelIndex:
-    """Open a data set's committed shards.
+def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) -> JoinedLabels:
+    """Open a data set's committed shards, those of one teacher alone too, and say how many videos lack what.
 
     Raises:
         WorkspaceError: there are none, or none of these videos is in them.
     """
     shards_dir = workspace.shards_dir(dataset)
-    labels = LabelIndex(shards_dir)
+    labels = open_joined(shards_dir)
     num_labelled = sum(record.video_id in labels for record in records)
     if num_labelled == 0:
         raise WorkspaceError(
@@ -45,6 +47,13 @@ def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) 
         logger.warning(
             "%d of %d videos have no labels; only the action loss sees them", len(records) - num_labelled, len(records)
         )
+    for kind in BOTH_TEACHERS:
+        lacking = sum(bool(found) and kind not in found for found in (labels.teachers_of(r.video_id) for r in records))
+        if lacking:
+            logger.warning(
+                "%d of %d videos have no labels of the %s teacher; its loss leaves them out (kinet-pipeline label "
+                "--dataset %s --teachers %s)", lacking, len(records), kind, dataset, kind
+            )  # fmt: skip
     return labels
 
 
@@ -57,7 +66,8 @@ def leave_out_dangerous(
     """
     dangerous = {
         name: DroppedVideo(name, video.reason, f"left out, as in stage one: {video.message}")
-        for name, video in read_quarantine(shards_dir).items()
+        for folder in label_dirs(shards_dir)
+        for name, video in read_quarantine(folder).items()
         if video.reason in (Reason.CRASHED, Reason.TIMEOUT)
     }
     set_aside = tuple(dangerous[record.video_id] for record in records if record.video_id in dangerous)

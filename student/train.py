@@ -168,7 +168,7 @@ class _Stepper:
             group["lr"] = rate * group["lr_factor"]
         self._optimizer.zero_grad(set_to_none=True)
         parts: list[Tensor] = []
-        num_videos = num_labelled = num_frames = 0
+        num_videos = num_frames = num_labelled = num_masks = num_scenes = 0
         for _ in range(self._plan.step_micro_batches):
             batch = next(self._batches)
             self._note_faults(batch)
@@ -179,6 +179,8 @@ class _Stepper:
             num_videos += len(batch.action)
             num_frames += batch.has_label.numel()
             num_labelled += int(batch.has_label.sum())
+            num_masks += int(batch.has_mask.sum())
+            num_scenes += int(batch.has_scene.sum())
         values = {"epoch": float(epoch), "learning_rate": rate, "videos": float(num_videos)}
         if not parts:
             self._count_empty_step(step)
@@ -202,6 +204,8 @@ class _Stepper:
             "train_top1": correct,
             "gradient_norm": norm,
             "labelled_share": num_labelled / num_frames,
+            "mask_share": num_masks / num_frames,
+            "scene_share": num_scenes / num_frames,
             "frames_per_sec": num_frames / seconds,
         }
 
@@ -218,6 +222,8 @@ class _Stepper:
             has_label=batch.has_label.to(self._device, non_blocking=True),
             scene_indices=batch.scene_indices.to(self._device, non_blocking=True),
             scene_probs=batch.scene_probs.to(self._device, non_blocking=True),
+            has_mask=batch.has_mask.to(self._device, non_blocking=True),
+            has_scene=batch.has_scene.to(self._device, non_blocking=True),
         )
         with autocast(self._config.precision, self._device):
             outputs = self._model(normalise(batch_on.frames, self._model.normalisation))

@@ -1,6 +1,7 @@
 """Pseudo-labels on disk: one writer a file, never appended to; the receipt, written last, is what "done" means."""
 
 from pipeline.shards.index import LabelIndex
+from pipeline.shards.joined import JoinedLabels, label_dirs, open_labels
 from pipeline.shards.reader import FrameLabels, ShardReader, open_shard
 from pipeline.shards.receipts import Receipt, VideoOutcome, read_receipt, receipt_path_of, write_receipt
 from pipeline.shards.sanity import LabelFigures, find_oddities, sum_figures
@@ -23,6 +24,7 @@ __all__ = [
     "ExpectedShard",
     "Fault",
     "FrameLabels",
+    "JoinedLabels",
     "LabelFigures",
     "LabelIndex",
     "Receipt",
@@ -33,6 +35,8 @@ __all__ = [
     "VideoOutcome",
     "VideoStatus",
     "find_oddities",
+    "label_dirs",
+    "open_labels",
     "open_shard",
     "read_receipt",
     "receipt_path_of",

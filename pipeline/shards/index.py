@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.errors import ShardError
 from pipeline.shards.reader import FrameLabels, ShardReader, open_shard
 from pipeline.shards.receipts import find_receipts, load_receipt_json
-from pipeline.shards.schema import REPAIR_HINT, VideoStatus
+from pipeline.shards.schema import REPAIR_HINT, TeacherKind, VideoStatus
 
 
 class LabelIndex:
@@ -49,6 +49,11 @@ class LabelIndex:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._videos)
+
+    @property
+    def teachers(self) -> tuple[TeacherKind, ...]:
+        """Whose labels these are; () where there are none. Opens a shard."""
+        return self._open(0).teachers if self._shard_names else ()
 
     def num_frames(self, video_id: str) -> int:
         """Return the number of labelled frames; ValueError when the video has no labels."""
@@ -109,8 +114,10 @@ class LabelIndex:
             ) from None
 
     def _reader(self, video_id: str) -> ShardReader:
-        """Return the open shard of a video, opening it, and closing the one unused for longest, where needed."""
-        place = self._entry(video_id)[0]
+        return self._open(self._entry(video_id)[0])
+
+    def _open(self, place: int) -> ShardReader:
+        """Return an open shard, opening it, and closing the one unused for longest, where needed."""
         if self._reader_pid != os.getpid():  # after a fork: an open HDF5 file must not be shared
             self._readers = OrderedDict()
             self._reader_pid = os.getpid()

@@ -41,6 +41,7 @@ class FrameLabels(NamedTuple):
         scene_probs: float16 [n, 5], their probabilities, descending; None likewise.
         valid: bool [n], True where the frame was truly decoded.
         frame_hashes: uint64 [n], difference hashes of the labelled frames.
+        conflicting: bool [n], True where label sets that are read as one labelled different frames; None from one set.
     """
 
     masks: npt.NDArray[np.bool_] | None
@@ -48,6 +49,7 @@ class FrameLabels(NamedTuple):
     scene_probs: npt.NDArray[np.float16] | None
     valid: npt.NDArray[np.bool_]
     frame_hashes: npt.NDArray[np.uint64]
+    conflicting: npt.NDArray[np.bool_] | None = None
 
 
 class ShardReader:

@@ -89,6 +89,43 @@ def test_a_frame_that_is_not_the_labelled_one_loses_its_label_and_is_named(misla
     assert [name for name, _ in batch.mismatched] == ["box0"] * 3
 
 
+class OneTeacher:
+    """The labels of one teacher alone; `conflicts` marks every frame as labelled differently by another set."""
+
+    def __init__(self, labels, kind: str, *, conflicts: bool = False) -> None:  # type: ignore[no-untyped-def]
+        self.labels, self.kind, self.conflicts = labels, kind, conflicts
+
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self.labels
+
+    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+        return getattr(self.labels, name)
+
+    def read(self, video_id, frame_indices):  # type: ignore[no-untyped-def]
+        found = self.labels.read(video_id, frame_indices)
+        found = found._replace(conflicting=np.full(len(found.valid), self.conflicts))
+        if self.kind == "human":
+            return found._replace(scene_indices=None, scene_probs=None)
+        return found._replace(masks=None) if self.kind == "scene" else found
+
+
+def test_the_label_of_a_teacher_that_is_not_there_is_absent(boxes) -> None:  # type: ignore[no-untyped-def]
+    both = read(make_dataset(boxes.records, boxes.labels), 0, 0)
+    scene = read(make_dataset(boxes.records, OneTeacher(boxes.labels, "scene")), 0, 0)
+    human = read(make_dataset(boxes.records, OneTeacher(boxes.labels, "human")), 0, 0)
+    assert both.has_mask.all() and human.has_mask.all() and not scene.has_mask.any() and scene.has_label.all()
+    assert torch.equal(scene.scene_indices, both.scene_indices) and human.scene_indices.eq(-1).all()
+    assert torch.equal(human.masks, both.masks) and not scene.masks.any()
+    batch = collate_clips([both, scene, human])
+    assert batch.has_mask.any(dim=1).tolist() == [True, False, True]
+    assert batch.has_scene.any(dim=1).tolist() == [True, True, False]
+
+
+def test_a_frame_that_two_label_sets_saw_differently_is_named(boxes) -> None:  # type: ignore[no-untyped-def]
+    clip = read(make_dataset(boxes.records, OneTeacher(boxes.labels, "both", conflicts=True)), 0, 0)
+    assert not clip.has_label.any() and len(clip.mismatched) == 3
+
+
 def test_a_video_without_labels_still_serves_the_action(boxes) -> None:  # type: ignore[no-untyped-def]
     stranger = replace(boxes.records[0], video_id="unlabelled")
     clip = read(make_dataset([stranger], boxes.labels), 0, 0)

@@ -72,6 +72,19 @@ def test_a_frame_without_label_contributes_nothing() -> None:
         assert sizes.sum() == sizes[0, 0]
 
 
+def test_a_frame_with_one_of_the_two_labels_counts_for_that_one_alone() -> None:
+    """What stands in the place of the label that is not there is never read."""
+    targets = _targets([[True, True], [False, False]])._replace(
+        scene=torch.tensor([[-1, 1], [-1, -1]]),
+        has_mask=torch.tensor([[True, False], [False, False]]),
+        has_scene=torch.tensor([[False, True], [False, False]]),
+    )
+    loss = joint_loss(_outputs(), targets)
+    assert loss.human.item() == pytest.approx(HUMAN_00, rel=1e-6)
+    assert loss.scene.item() == pytest.approx(EVEN, rel=1e-6)
+    assert loss.num_labelled == 2
+
+
 def test_without_any_label_the_action_is_learned_alone() -> None:
     outputs = _outputs()
     loss = joint_loss(outputs, _targets([[False, False], [False, False]]))
