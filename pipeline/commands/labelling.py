@@ -32,7 +32,7 @@ class LabellingChoice:
     gpus_per_worker: float | None
     precision: str
     batch_size: int
-    decoders: int
+    decoders: int | None
     compression: Literal["gzip", "zstd"]
     human_teacher: str
     scene_teacher: str
@@ -64,7 +64,7 @@ _OPTIONS = (
     ),
     click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Frames a batch."),
     click.option(
-        "--decoders", type=click.IntRange(1), default=1, show_default=True, help="Decoding processes a worker."
+        "--decoders", type=click.IntRange(1), help="Decoding processes a worker.  [default: one a CPU, to 16]"
     ),
     click.option(
         "--compression",

@@ -52,8 +52,9 @@ class ShardLabeller:
 
     Args:
         teachers: on their device.
-        settings: batch size, decoders, compression.
+        settings: batch size, limits of decoding, compression.
         shards_dir: where shards and receipts go.
+        num_decoders: decoding processes.
         on_frames: called with the number of frames each time some are labelled.
     """
 
@@ -62,6 +63,7 @@ class ShardLabeller:
         teachers: Teachers,
         settings: LabelSettings,
         shards_dir: Path,
+        num_decoders: int = 1,
         on_frames: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.teachers = teachers
@@ -69,7 +71,7 @@ class ShardLabeller:
         self._shards_dir = shards_dir
         self._on_frames = on_frames
         self._write_sec = 0.0
-        self._decoders = DecodeAhead(settings.num_decoders, stall_sec=settings.stall_sec, limits=settings.decode_limits)
+        self._decoders = DecodeAhead(num_decoders, stall_sec=settings.stall_sec, limits=settings.decode_limits)
 
     def close(self) -> None:
         """End the decoding processes."""

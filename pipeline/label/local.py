@@ -41,5 +41,5 @@ class LocalPool:
 
     def _started(self) -> ShardWorker:
         if self._worker is None:
-            self._worker = ShardWorker(*self._arguments, num_threads=os.cpu_count() or 1)
+            self._worker = ShardWorker(*self._arguments, num_cpus=os.cpu_count() or 1)
         return self._worker

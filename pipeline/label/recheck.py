@@ -174,7 +174,7 @@ def recheck_frames(
     tolerance = tolerance or Tolerance()
     if teachers.precision == "auto":
         teachers = replace(teachers, precision=plan.ingredients["precision"])
-    worker = ShardWorker(teachers, settings, shards_dir, num_threads=os.cpu_count() or 1)
+    worker = ShardWorker(teachers, settings, shards_dir, num_cpus=os.cpu_count() or 1)
     ingredients = {"manifest": manifest_digest(records), **worker.describe().ingredients}
     check_ingredients(plan, ingredients, shards_dir)
     index = LabelIndex(shards_dir)

@@ -9,6 +9,8 @@ from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
 
 HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
+# Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
+MAX_DECODERS = 16
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -43,21 +45,25 @@ class LabelSettings:
 
     Attributes:
         batch_size: frames that go through the teachers together; every batch is filled up to it.
-        num_decoders: decoding processes.
+        num_decoders: decoding processes; None is one for each of the worker's processors, at most `MAX_DECODERS`.
         stall_sec: how long a decoder may send nothing before it counts as hung.
         decode_limits: what a decoder and a video in it may take.
         compression: of the masks in the shard.
     """
 
     batch_size: int = 16
-    num_decoders: int = 1
+    num_decoders: int | None = None
     stall_sec: float = 120.0
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     compression: Literal["gzip", "zstd"] = "gzip"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.num_decoders < 1 or self.stall_sec <= 0:
+        if self.batch_size < 1 or (self.num_decoders is not None and self.num_decoders < 1) or self.stall_sec <= 0:
             raise ValueError(f"batch_size, num_decoders and stall_sec must be positive, not {self}")
+
+    def decoders_for(self, num_cpus: int) -> int:
+        """Choose the number of decoding processes of a worker that has so many processors."""
+        return self.num_decoders or max(1, min(num_cpus, MAX_DECODERS))
 
 
 @dataclass(frozen=True)

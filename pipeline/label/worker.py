@@ -33,16 +33,16 @@ class ShardWorker:
         teacher_settings: which teachers.
         label_settings: how.
         shards_dir: where shards go; the same folder for every worker.
-        num_threads: of the processor, for the teachers; Ray would choose one.
+        num_cpus: processors it may use: so many threads for the teachers (Ray would choose one), and as many decoders.
     """
 
     def __init__(
-        self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path, num_threads: int
+        self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path, num_cpus: int
     ) -> None:
         self._teacher_settings = teacher_settings
         self._settings = label_settings
         self._shards_dir = shards_dir
-        self._num_threads = num_threads
+        self._num_cpus = num_cpus
         self._frames_done = 0
         self._labeller: ShardLabeller | None = None
         self.on_frames: Callable[[int], None] = lambda _: None
@@ -92,11 +92,12 @@ class ShardWorker:
             from pipeline.label.labeller import ShardLabeller
             from pipeline.label.teacher_loading import choose_precision, load_teachers
 
-            torch.set_num_threads(self._num_threads)
+            torch.set_num_threads(self._num_cpus)
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             precision = choose_precision(self._teacher_settings.precision, device)
             teachers = load_teachers(self._teacher_settings, device, precision)
-            self._labeller = ShardLabeller(teachers, self._settings, self._shards_dir, self._count)
+            num_decoders = self._settings.decoders_for(self._num_cpus)
+            self._labeller = ShardLabeller(teachers, self._settings, self._shards_dir, num_decoders, self._count)
         return self._labeller
 
     def _count(self, num_frames: int) -> None:
