@@ -5,7 +5,7 @@ A teacher is made by a factory that is given to `label` by name (``teachers.huma
 
     def load(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacherProtocol | SceneTeacherProtocol
 
-The factory is called once in every worker.
+The factory is called once in every worker; docs/own-teacher.md has a complete example.
 """
 
 from typing import NamedTuple, Protocol

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline.errors import TeacherError
@@ -16,7 +17,7 @@ from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 _TRIAL_FRAMES = 2
 # What a factory or a teacher of a user's own raises when it does not fit: each becomes one line that names it.
-_MISFITS = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError)
+_MISFITS = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError, SafetensorError)
 
 
 class Teachers(NamedTuple):
