@@ -3,21 +3,33 @@
 Shapes: B frames, H and W the frame's size, K classes (0 is background, all others are parts of a person).
 """
 
+import dataclasses
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from manifests.lip import FLIP_PAIRS
 from pipeline.training.precision import autocast, ready_for_inference
 from teachers.architectures import Kind
-from teachers.preprocessing import Preprocessing, prepare_frames
-from teachers.psp import PspNet, pspnet_densenet121, pspnet_squeezenet1_1
+from teachers.preprocessing import Preprocessing, iterate_views
+from teachers.psp import pspnet_densenet121, pspnet_squeezenet1_1
 from teachers.storage import load_teacher
 
-__all__ = ["HumanTeacher", "load", "merge_parts", "pspnet_densenet121", "pspnet_squeezenet1_1"]
+__all__ = [
+    "HumanTeacher",
+    "load",
+    "load_flip_averaged",
+    "load_multi_scale",
+    "merge_parts",
+    "pspnet_densenet121",
+    "pspnet_squeezenet1_1",
+]
 
 BACKGROUND = 0
+NUM_LIP_CLASSES = 20
+SCALES = (0.75, 1.0, 1.25)
 
 
 def merge_parts(part_map: Tensor) -> Tensor:
@@ -29,49 +41,96 @@ class HumanTeacher:
     """Segment people in frames; a `pipeline.label.teacher.HumanTeacherProtocol`.
 
     Args:
-        network: the parser, on the device on which frames come, in evaluation mode.
-        preprocessing: how frames become its input.
+        network: the parser, a module that returns `teachers.psp.PspOutputs`, on the device on which frames come.
+        preprocessing: how frames become its input, and which views of a frame are averaged.
         precision: "float32" or "bfloat16" (autocast).
         name: architecture, as shown to people.
         sha256: digest of the weights file.
+        person_classes: the classes that are people; None for all but 0.
     """
 
     def __init__(
-        self, network: PspNet, *, preprocessing: Preprocessing, precision: str = "float32", name: str, sha256: str = ""
+        self,
+        network: nn.Module,
+        *,
+        preprocessing: Preprocessing,
+        precision: str = "float32",
+        name: str,
+        sha256: str = "",
+        person_classes: tuple[int, ...] | None = None,
     ) -> None:
         self.network = ready_for_inference(network, precision)
         self.preprocessing = preprocessing
         self.precision = precision
-        self.name = name
+        # What counts as a person decides the labels, so it stands in their fingerprint with the name.
+        self.name = name if person_classes is None else f"{name} person={','.join(map(str, person_classes))}"
         self.sha256 = sha256
+        self.person_classes = person_classes
 
     @torch.inference_mode()
     def predict_probabilities(self, frames_BHWC: Tensor) -> Tensor:
         """Give each pixel's class probabilities: uint8 RGB [B, H, W, 3] to float32 [B, K, H, W].
 
-        Logits, not probabilities, are interpolated from the network's input size to the frame's.
+        Logits, not probabilities, are interpolated from the network's input size to the frame's; probabilities are
+        averaged over views.
         """
-        x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
+        views = [
+            self._predict_view(view.x_B3hw, frames_BHWC.shape[1:3], view.mirrored)
+            for view in iterate_views(frames_BHWC, self.preprocessing)
+        ]
+        return views[0] if len(views) == 1 else torch.stack(views).mean(0)
+
+    def _predict_view(self, x_B3hw: Tensor, size: torch.Size, mirrored: bool) -> Tensor:
         with autocast(self.precision, x_B3hw.device):
             logits_BKhw = self.network(x_B3hw).logits
-        logits_BKHW = F.interpolate(
-            logits_BKhw.float(), size=frames_BHWC.shape[1:3], mode="bilinear", align_corners=False
-        )
+        logits_BKHW = F.interpolate(logits_BKhw.float(), size=size, mode="bilinear", align_corners=False)
+        if mirrored:
+            logits_BKHW = logits_BKHW.flip(3)
+            if logits_BKHW.shape[1] == NUM_LIP_CLASSES and self.person_classes is None:
+                logits_BKHW = swap_sides(logits_BKHW)
         return logits_BKHW.softmax(dim=1)
 
+    def person_probability(self, probs_BKHW: Tensor) -> Tensor:
+        """Give each pixel's probability of being a person: [B, K, H, W] to [B, H, W]."""
+        if self.person_classes is None:
+            return 1 - probs_BKHW[:, BACKGROUND]
+        return probs_BKHW[:, list(self.person_classes)].sum(1)
+
     def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
-        """Segment people: uint8 RGB [B, H, W, 3] to bool [B, H, W], where 1 - P(background) >= .5."""
-        return 1 - self.predict_probabilities(frames_BHWC)[:, BACKGROUND] >= 0.5
+        """Segment people: uint8 RGB [B, H, W, 3] to bool [B, H, W], where the probability of a person is >= .5."""
+        return self.person_probability(self.predict_probabilities(frames_BHWC)) >= 0.5
+
+
+def swap_sides(logits_BKHW: Tensor) -> Tensor:
+    """Exchange the left and right parts of LIP, which a mirror image shows the wrong way round."""
+    order = list(range(NUM_LIP_CLASSES))
+    for left, right in FLIP_PAIRS:
+        order[left], order[right] = right, left
+    return logits_BKHW[:, order]
 
 
 def load(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacher:
     """Make the teacher of a teacher file; raise TeacherError where the file is missing or not what it should be."""
     network, card = load_teacher(weights_path, Kind.HUMAN)
-    assert isinstance(network, PspNet)  # every human architecture is one
     return HumanTeacher(
         network.to(device),
         preprocessing=card.preprocessing,
         precision=precision,
         name=card.architecture,
         sha256=card.sha256,
+        person_classes=card.person_classes,
     )
+
+
+def load_flip_averaged(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacher:
+    """As `load`; predictions for a frame and its mirror image are averaged, at twice the cost."""
+    teacher = load(weights_path, device=device, precision=precision)
+    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True)
+    return teacher
+
+
+def load_multi_scale(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacher:
+    """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.3 times the cost."""
+    teacher = load(weights_path, device=device, precision=precision)
+    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=SCALES)
+    return teacher

@@ -1,69 +1,248 @@
-"""Take over circulating weights: our own files and PyTorch state dicts. Nothing in a file is ever executed."""
+"""Take over circulating weights. Nothing in a file is ever executed."""
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import TeacherError
 from pipeline.training.weights import read_state_dict
-from teachers.architectures import ARCHITECTURES, Kind, build_network, default_preprocessing
+from teachers.architectures import (
+    ARCHITECTURES,
+    DEFAULT_CLASSES,
+    IMPORTED_ARCHITECTURES,
+    Kind,
+    build_network,
+    check_classes,
+    default_preprocessing,
+    torchvision_classifiers,
+)
+from teachers.formats.caffe import read_caffemodel, read_mean_image
+from teachers.formats.detect import FileFormat, detect_format
+from teachers.formats.pytorch import read_pytorch
+from teachers.formats.torch7 import read_torch7
+from teachers.human import HumanTeacher
+from teachers.layouts.caffe_nets import convert_caffe
+from teachers.layouts.converted import Converted
+from teachers.layouts.state_dicts import convert_state_dict, match_by_position
+from teachers.layouts.torch7_resnet import convert_torch7_resnet
 from teachers.preprocessing import Preprocessing
 from teachers.psp import PspNet
-from teachers.storage import TeacherCard, fill_network, read_card, save_teacher, side_path
+from teachers.scene import SceneTeacher
+from teachers.storage import (
+    MEAN_IMAGE_KEY,
+    NO_LICENSE,
+    TeacherCard,
+    describe_misfit,
+    fill_network,
+    read_card,
+    save_teacher,
+    side_path,
+)
 
 
-def import_teacher(
-    kind: Kind,
-    file: Path,
-    destination: Path,
-    *,
-    architecture: str | None = None,
-    classes: int | None = None,
-    preprocessing: Preprocessing | None = None,
-    source: str | None = None,
-) -> TeacherCard:
-    """Check weights against an architecture and write them as a teacher file.
+@dataclass(frozen=True)
+class ImportRequest:
+    """What the user says of a file; None leaves it to the file.
+
+    Attributes:
+        file_format: what it is, against its first bytes.
+        architecture: a name that `build_network` knows.
+        classes: width of the head.
+        person_classes: of a parser of other classes than LIP's, those that are people.
+        input_size: height and width of the network's input.
+        mean_image_path: Caffe's mean image, as ``.binaryproto`` or ``.npy``, BGR.
+        mean_values: Caffe's mean by channel, BGR in 0-255.
+        source: where the weights come from; default: the file's name.
+        license: of the weights.
+    """
+
+    file_format: FileFormat | None = None
+    architecture: str | None = None
+    classes: int | None = None
+    person_classes: tuple[int, ...] | None = None
+    input_size: tuple[int, int] | None = None
+    mean_image_path: Path | None = None
+    mean_values: tuple[float, float, float] | None = None
+    source: str | None = None
+    license: str | None = None
+
+
+class ImportReport(NamedTuple):
+    """What an import did.
+
+    Attributes:
+        card: of the teacher, as written.
+        file_format: of the file.
+        tensors: number of tensors that the network has from the file.
+        dropped: names in the file that are not used.
+        notes: what was done beyond renaming.
+    """
+
+    card: TeacherCard
+    file_format: FileFormat
+    tensors: int
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def import_teacher(kind: Kind, file: Path, destination: Path, request: ImportRequest = ImportRequest()) -> ImportReport:
+    """Read weights of any known format, fit them to their architecture, try a forward pass, and write a teacher file.
 
     Args:
         kind: human or scene.
-        file: ``.safetensors`` (with our side file nothing else need be said), or a PyTorch state dict, bare or wrapped.
+        file: safetensors (with our side file nothing else need be said), PyTorch, Torch7 or Caffe.
         destination: the weights file to write.
-        architecture, classes, preprocessing: what the weights are; they win over a side file. Without one, the
-            architecture must be said; classes default to 20 (human) or 365, preprocessing to the usual one.
-        source: where the weights come from; default: the file's name.
+        request: what the file does not say of itself, or says wrongly.
 
     Raises:
-        TeacherError: a file that is missing, or does not fit the architecture.
-        CheckpointError: no file of weights, or one that holds code.
+        TeacherError: a file that is missing, holds code, or does not fit its architecture.
+        CheckpointError: a damaged PyTorch file.
     """
-    if not file.is_file():
-        raise TeacherError(f"{file}: no such file")
-    if file.suffix == ".safetensors" and side_path(file).is_file():
+    file_format = request.file_format or detect_format(file)
+    converted = _read(file, file_format)
+    card = _describe(kind, file, converted, request)
+    check_classes(kind, card.architecture, card.classes, card.person_classes)
+    with torch.device("meta"):
+        network = build_network(kind, card.architecture, card.classes)
+    state, notes = _fit(converted, network)
+    fill_network(network, state, origin=f"{file} as {card.architecture}")
+    _try_forward(network, card, file)
+    card = save_teacher(network, card, destination)
+    return ImportReport(card, file_format, len(state), converted.dropped, converted.notes + notes)
+
+
+def _read(file: Path, file_format: FileFormat) -> Converted:
+    """Read a file and bring its weights under our names."""
+    match file_format:
+        case FileFormat.TORCH7:
+            return convert_torch7_resnet(read_torch7(file), str(file))
+        case FileFormat.CAFFE:
+            return convert_caffe(read_caffemodel(file), str(file))
+        case FileFormat.SAFETENSORS:
+            try:
+                state = safetensors.torch.load_file(file)
+            except (safetensors.SafetensorError, OSError) as error:
+                raise TeacherError(f"{file}: not a safetensors file ({error})") from error
+            state.pop(MEAN_IMAGE_KEY, None)
+            return convert_state_dict(state, str(file))
+        case FileFormat.PYTORCH:
+            content = read_pytorch(file)
+            converted = convert_state_dict(content.state, str(file))
+            return dataclasses.replace(
+                converted,
+                architecture=converted.architecture or content.architecture,
+                dropped=converted.dropped + content.beside,
+            )
+
+
+def _describe(kind: Kind, file: Path, converted: Converted, request: ImportRequest) -> TeacherCard:
+    """Make the card from the side file, what the weights tell, and what the user says; the user wins."""
+    if side_path(file).is_file() and file.suffix == ".safetensors":
         card = read_card(file, kind)
-    elif architecture is None:
-        known = ", ".join(ARCHITECTURES[kind])
-        raise TeacherError(f"{file}: no side file says what it is; give --architecture, one of {known}")
     else:
+        architecture = request.architecture or _recognise(kind, converted)
+        if architecture is None:
+            known = ", ".join(ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind])
+            raise TeacherError(
+                f"{file}: neither its names nor a side file say what it is; give --architecture: {known}"
+            )
         card = TeacherCard(
             kind=kind,
             architecture=architecture,
-            classes=20 if kind == Kind.HUMAN else 365,
-            preprocessing=default_preprocessing(kind),
+            classes=_head_width(converted) or DEFAULT_CLASSES[kind],
+            preprocessing=converted.preprocessing or default_preprocessing(kind),
             source=file.name,
         )
-    card = dataclasses.replace(
+    if converted.architecture is not None and request.architecture not in (None, converted.architecture):
+        raise TeacherError(f"{file}: holds {converted.architecture}, --architecture says {request.architecture}")
+    return dataclasses.replace(
         card,
-        architecture=architecture or card.architecture,
-        classes=classes or card.classes,
-        preprocessing=preprocessing or card.preprocessing,
-        source=source or card.source,
+        architecture=request.architecture or card.architecture,
+        classes=request.classes or card.classes,
+        person_classes=request.person_classes or card.person_classes,
+        preprocessing=_choose_preprocessing(kind, card.preprocessing, request),
+        source=request.source or card.source,
+        license=request.license or card.license or NO_LICENSE,
     )
-    with torch.device("meta"):
-        network = build_network(kind, card.architecture, card.classes)
-    fill_network(network, read_state_dict(file), origin=f"{file} as {card.architecture}")
-    return save_teacher(network, card, destination)
+
+
+def _choose_preprocessing(kind: Kind, preprocessing: Preprocessing, request: ImportRequest) -> Preprocessing:
+    try:
+        if request.input_size is not None:
+            sizes = default_preprocessing(kind, request.input_size)
+            preprocessing = dataclasses.replace(
+                preprocessing,
+                height=sizes.height,
+                width=sizes.width,
+                crop_height=sizes.crop_height,
+                crop_width=sizes.crop_width,
+            )
+        if preprocessing.channels != "BGR" and (request.mean_image_path or request.mean_values):
+            raise TeacherError("a mean image or mean values belong to Caffe's networks; this one is fed otherwise")
+        if request.mean_image_path is not None:
+            return dataclasses.replace(preprocessing, mean_image=read_mean_image(request.mean_image_path))
+        if request.mean_values is not None:
+            return dataclasses.replace(preprocessing, mean=request.mean_values, mean_image=None)
+        return preprocessing
+    except ValueError as error:
+        raise TeacherError(str(error)) from error
+
+
+def _recognise(kind: Kind, converted: Converted) -> str | None:
+    """Name the architecture of weights: as their layout or checkpoint says, or the only trained one that they fit."""
+    names = ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind]
+    names += torchvision_classifiers() if kind == Kind.SCENE else ()
+    if converted.architecture is not None:
+        if converted.architecture in names:
+            return converted.architecture
+        raise TeacherError(
+            f"the file holds {converted.architecture}, which is no {kind} teacher; known are {', '.join(names)}"
+        )
+    for name in ARCHITECTURES[kind]:
+        with torch.device("meta"):
+            network = build_network(kind, name, _head_width(converted) or DEFAULT_CLASSES[kind])
+        if not describe_misfit(network, converted.state):
+            return name
+    return None
+
+
+def _head_width(converted: Converted) -> int | None:
+    """Tell the number of classes from the last layer; None where the layer goes by no known name."""
+    if converted.classes is not None:
+        return converted.classes
+    heads = (converted.state.get(f"{name}.bias") for name in ("head", "fc", "classifier"))
+    return next((len(bias) for bias in heads if bias is not None), None)
+
+
+def _fit(converted: Converted, network: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Match weights to a network by name, or else, where there is no doubt, by position; and say which."""
+    if describe_misfit(network, converted.state):
+        moved = match_by_position(converted.state, network.state_dict())
+        if moved is not None:
+            return moved, ("names differ from the architecture's: matched by order, kind and shape",)
+    return converted.state, ()
+
+
+def _try_forward(network: nn.Module, card: TeacherCard, file: Path) -> None:
+    """Run one frame of noise through the network, so that weights of nonsense do not pass."""
+    generator = torch.Generator().manual_seed(0)
+    frame_1HW3 = torch.randint(0, 256, (1, 256, 340, 3), dtype=torch.uint8, generator=generator)
+    if card.kind == Kind.HUMAN:
+        probs = HumanTeacher(
+            network.eval(), preprocessing=card.preprocessing, name=card.architecture, person_classes=card.person_classes
+        ).predict_probabilities(frame_1HW3)
+    else:
+        probs = SceneTeacher(
+            network.eval(), preprocessing=card.preprocessing, name=card.architecture
+        ).predict_probabilities(frame_1HW3)
+    if not bool(probs.isfinite().all()):
+        raise TeacherError(f"{file}: the network gives no numbers for a frame of noise; the weights are damaged")
 
 
 def load_imagenet_weights(network: nn.Module, path: Path) -> int:

@@ -3,6 +3,7 @@
 Shapes: B frames, H and W the frame's size, K = 5 best classes.
 """
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 from pipeline.training.precision import autocast, ready_for_inference
 from teachers.architectures import Kind, resnet152_places365
-from teachers.preprocessing import Preprocessing, prepare_frames
+from teachers.preprocessing import Preprocessing, iterate_views
 from teachers.storage import load_teacher
 
-__all__ = ["SceneTeacher", "load", "resnet152_places365"]
+__all__ = ["SceneTeacher", "load", "load_flip_averaged", "load_multi_scale", "resnet152_places365"]
+
+SCALES = (0.75, 1.0, 1.25)
 
 
 class SceneTeacher:
@@ -44,17 +47,22 @@ class SceneTeacher:
         self.sha256 = sha256
 
     @torch.inference_mode()
-    def predict_logits(self, frames_BHWC: Tensor) -> Tensor:
-        """Score the scenes: uint8 RGB [B, H, W, 3] to float32 [B, 365]."""
-        x_B3hw = prepare_frames(frames_BHWC, self.preprocessing)
+    def predict_probabilities(self, frames_BHWC: Tensor) -> Tensor:
+        """Give the scenes' probabilities, averaged over views: uint8 RGB [B, H, W, 3] to float32 [B, 365]."""
+        views = [self.classify(view.x_B3hw) for view in iterate_views(frames_BHWC, self.preprocessing)]
+        return views[0] if len(views) == 1 else torch.stack(views).mean(0)
+
+    @torch.inference_mode()
+    def classify(self, x_B3hw: Tensor) -> Tensor:
+        """Give the probabilities of network input: float [B, 3, h, w] to float32 [B, 365]."""
         with autocast(self.precision, x_B3hw.device):
             logits: Tensor = self.network(x_B3hw)
-        return logits.float()
+        return logits.float().softmax(dim=1)
 
     @torch.inference_mode()
     def predict_scenes(self, frames_BHWC: Tensor) -> SceneLabels:
         """Classify scenes: uint8 RGB [B, H, W, 3] to the five best of 365 classes, best first."""
-        top = self.predict_logits(frames_BHWC).softmax(dim=1).topk(NUM_SCENE_LABELS, dim=1)
+        top = self.predict_probabilities(frames_BHWC).topk(NUM_SCENE_LABELS, dim=1)
         return SceneLabels(indices_BK=top.indices, probs_BK=top.values)
 
 
@@ -68,3 +76,17 @@ def load(weights_path: Path, *, device: torch.device, precision: str) -> SceneTe
         name=card.architecture,
         sha256=card.sha256,
     )
+
+
+def load_flip_averaged(weights_path: Path, *, device: torch.device, precision: str) -> SceneTeacher:
+    """As `load`; predictions for a frame and its mirror image are averaged, at twice the cost."""
+    teacher = load(weights_path, device=device, precision=precision)
+    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True)
+    return teacher
+
+
+def load_multi_scale(weights_path: Path, *, device: torch.device, precision: str) -> SceneTeacher:
+    """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.3 times the cost."""
+    teacher = load(weights_path, device=device, precision=precision)
+    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=SCALES)
+    return teacher

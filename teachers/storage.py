@@ -1,23 +1,43 @@
 """Teacher files: weights as safetensors, and a JSON side file that says what they are."""
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import TeacherError
-from pipeline.files import sha256_of_file, write_atomically
+from pipeline.errors import TeacherError, WorkspaceError
+from pipeline.files import sha256_of_file, write_atomically, writing
 from pipeline.training.weights import read_state_dict
-from teachers.architectures import Kind, build_network
+from teachers.architectures import Kind, build_network, check_classes
 from teachers.preprocessing import Preprocessing
 
 MAX_LISTED = 3
+COUNTER_SUFFIX = "num_batches_tracked"
+MEAN_IMAGE_KEY = "preprocessing.mean_image"
+NO_LICENSE = "not stated"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One scoring of a teacher.
+
+    Attributes:
+        data: names of the data sets' folders.
+        date: ISO 8601 day (UTC).
+        crops: 1 (the centre) or 10; always 1 for human teachers.
+        scores: results by name, with the number of images in ``images``.
+    """
+
+    data: tuple[str, ...]
+    date: str
+    crops: int
+    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -26,12 +46,15 @@ class TeacherCard:
 
     Attributes:
         kind: human or scene.
-        architecture: one of `teachers.architectures.ARCHITECTURES`.
+        architecture: a name that `teachers.architectures.build_network` knows.
         classes: width of the head.
         preprocessing: how frames become network input.
-        source: where the weights come from, in words.
+        source: where the weights come from, in words or as a URL.
         sha256: hex digest of the weights file.
-        scores: results on held-out data, by name, with the number of images in ``images``; may be empty.
+        scores: the newest results on held-out data, by name, with the number of images in ``images``; may be empty.
+        license: of the weights, as the user stated it.
+        person_classes: of a parser whose classes are neither LIP's nor person alone, those that are people; else None.
+        evaluations: every scoring, the newest of each data set and number of crops.
     """
 
     kind: Kind
@@ -41,6 +64,21 @@ class TeacherCard:
     source: str
     sha256: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    license: str = NO_LICENSE
+    person_classes: tuple[int, ...] | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+
+    def with_evaluation(self, evaluation: Evaluation) -> "TeacherCard":
+        """Return the card with one more scoring, which replaces an older one of the same data and crops."""
+        others = tuple(old for old in self.evaluations if (old.data, old.crops) != (evaluation.data, evaluation.crops))
+        return dataclasses.replace(self, scores=evaluation.scores, evaluations=(*others, evaluation))
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return what the side file holds; of a mean image, which lies with the weights, only that there is one."""
+        bare = dataclasses.replace(self.preprocessing, mean_image=None)
+        fields = dataclasses.asdict(dataclasses.replace(self, preprocessing=bare))
+        fields["preprocessing"]["mean_image"] = self.preprocessing.mean_image is not None
+        return fields
 
 
 def side_path(weights_path: Path) -> Path:
@@ -58,11 +96,21 @@ def save_teacher(network: nn.Module, card: TeacherCard, weights_path: Path) -> T
     """
     weights_path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    weights = safetensors.torch.save(state, metadata={"architecture": card.architecture})
-    card = dataclasses.replace(card, sha256=hashlib.sha256(weights).hexdigest())
-    write_atomically(weights_path, weights)
-    write_atomically(side_path(weights_path), (json.dumps(dataclasses.asdict(card), indent=2) + "\n").encode())
+    if card.preprocessing.mean_image is not None:
+        state[MEAN_IMAGE_KEY] = card.preprocessing.mean_image.contiguous()
+    with writing(weights_path) as part_path:
+        try:
+            safetensors.torch.save_file(state, part_path, metadata={"architecture": card.architecture})
+        except safetensors.SafetensorError as error:
+            raise WorkspaceError(f"{weights_path}: cannot be written ({error}); see that its disk has room") from error
+        card = dataclasses.replace(card, sha256=sha256_of_file(part_path))
+    write_card(card, weights_path)
     return card
+
+
+def write_card(card: TeacherCard, weights_path: Path) -> None:
+    """Write the side file anew; raise WorkspaceError where the disk takes no more."""
+    write_atomically(side_path(weights_path), json.dumps(card.to_fields(), indent=2) + "\n")
 
 
 def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
@@ -80,8 +128,8 @@ def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
         )
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        card = _card_from_fields(fields)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        card = _card_from_fields(fields, weights_path)
+    except (ValueError, KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
         raise TeacherError(
             f"{path}: not a teacher's side file ({error}); import or train the {kind} teacher again"
         ) from error
@@ -90,25 +138,53 @@ def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
     return card
 
 
-def _card_from_fields(fields: dict[str, Any]) -> TeacherCard:
-    sizes = fields["preprocessing"]
-    preprocessing = Preprocessing(
-        height=int(sizes["height"]),
-        width=int(sizes["width"]),
-        crop_height=None if sizes["crop_height"] is None else int(sizes["crop_height"]),
-        crop_width=None if sizes["crop_width"] is None else int(sizes["crop_width"]),
-        mean=tuple(map(float, sizes["mean"])),  # type: ignore[arg-type]  # the length is checked when made
-        std=tuple(map(float, sizes["std"])),  # type: ignore[arg-type]
-    )
+def _card_from_fields(fields: dict[str, Any], weights_path: Path) -> TeacherCard:
+    person_classes = fields.get("person_classes")
     return TeacherCard(
         kind=Kind(fields["kind"]),
         architecture=str(fields["architecture"]),
         classes=int(fields["classes"]),
-        preprocessing=preprocessing,
+        preprocessing=_preprocessing_from_fields(fields["preprocessing"], weights_path),
         source=str(fields["source"]),
         sha256=str(fields["sha256"]),
-        scores={str(name): float(value) for name, value in fields.get("scores", {}).items()},
+        scores=_scores_from_fields(fields.get("scores", {})),
+        license=str(fields.get("license", NO_LICENSE)),
+        person_classes=None if person_classes is None else tuple(map(int, person_classes)),
+        evaluations=tuple(
+            Evaluation(
+                data=tuple(map(str, entry["data"])),
+                date=str(entry["date"]),
+                crops=int(entry["crops"]),
+                scores=_scores_from_fields(entry["scores"]),
+            )
+            for entry in fields.get("evaluations", ())
+        ),
     )
+
+
+def _preprocessing_from_fields(fields: dict[str, Any], weights_path: Path) -> Preprocessing:
+    mean_image = None
+    if fields.get("mean_image"):
+        with safetensors.safe_open(weights_path, "pt") as weights:
+            mean_image = weights.get_tensor(MEAN_IMAGE_KEY)
+    return Preprocessing(
+        height=int(fields["height"]),
+        width=int(fields["width"]),
+        crop_height=None if fields["crop_height"] is None else int(fields["crop_height"]),
+        crop_width=None if fields["crop_width"] is None else int(fields["crop_width"]),
+        mean=tuple(map(float, fields["mean"])),  # type: ignore[arg-type]  # the length is checked when made
+        std=tuple(map(float, fields["std"])),  # type: ignore[arg-type]
+        interpolation=fields.get("interpolation", "bilinear"),
+        channels=fields.get("channels", "RGB"),
+        white=float(fields.get("white", 1.0)),
+        mean_image=mean_image,
+        flip_averaging=bool(fields.get("flip_averaging", False)),
+        scales=tuple(map(float, fields.get("scales", (1.0,)))),
+    )
+
+
+def _scores_from_fields(fields: dict[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in fields.items()}
 
 
 def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard]:
@@ -126,37 +202,48 @@ def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard
             f"{weights_path}: sha256 {digest[:12]}..., its side file says {card.sha256[:12]}...; "
             f"the file was altered or cut short: import or train the {kind} teacher again"
         )
+    check_classes(kind, card.architecture, card.classes, card.person_classes)
     # Without memory nothing is initialised: no time is lost and no random number is drawn.
     with torch.device("meta"):
         network = build_network(kind, card.architecture, card.classes)
-    fill_network(network, read_state_dict(weights_path), origin=f"{weights_path} as {card.architecture}")
+    state = read_state_dict(weights_path)
+    state.pop(MEAN_IMAGE_KEY, None)
+    fill_network(network, state, origin=f"{weights_path} as {card.architecture}")
     return network.eval(), card
+
+
+def describe_misfit(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """List what keeps weights from fitting a network: missing and unexpected names, other shapes.
+
+    Only BatchNorm's counters, which files older than PyTorch 0.4.1 lack, may be absent.
+    """
+    own = network.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in state and not name.endswith(COUNTER_SUFFIX)]
+    faults += [f"{name} is not expected" for name in state if name not in own]
+    return faults + [
+        f"{name} is {list(state[name].shape)}, expected {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
 
 
 def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -> None:
     """Put weights in; keys and shapes must be exactly the network's, which may be without memory (device "meta").
 
-    Only BatchNorm's counters, which files older than PyTorch 0.4.1 lack, may be absent; they start at 0.
+    BatchNorm's counters start at 0 where the weights lack them.
 
     Raises:
         TeacherError: naming the origin and the first few differences.
     """
+    faults = describe_misfit(network, state)
+    if faults:
+        more = f" and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
+        raise TeacherError(f"{origin}: weights do not fit: {'; '.join(faults[:MAX_LISTED])}{more}")
     own = network.state_dict()
     counters = {
         name: torch.zeros(tensor.shape, dtype=tensor.dtype)
         for name, tensor in own.items()
-        if name.endswith("num_batches_tracked")
+        if name.endswith(COUNTER_SUFFIX)
     }
-    state = counters | state
-    faults = [f"{name} is missing" for name in own if name not in state]
-    faults += [f"{name} is not expected" for name in state if name not in own]
-    faults += [
-        f"{name} is {list(state[name].shape)}, expected {list(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
-        raise TeacherError(f"{origin}: weights do not fit: {'; '.join(faults[:MAX_LISTED])}{more}")
-    state = {name: tensor.to(own[name].dtype) for name, tensor in state.items()}
+    state = counters | {name: tensor.to(own[name].dtype) for name, tensor in state.items()}
     network.load_state_dict(state, strict=True, assign=any(tensor.is_meta for tensor in own.values()))

@@ -15,7 +15,7 @@ def test_top_5_are_the_best_of_the_softmax_over_all_classes() -> None:
     teacher = SceneTeacher(network, preprocessing=default_preprocessing(Kind.SCENE, (32, 32)), name="tiny")
     frames = torch.randint(0, 256, (3, 50, 70, 3), dtype=torch.uint8)
     labels = teacher.predict_scenes(frames)
-    probs = teacher.predict_logits(frames).softmax(1)
+    probs = teacher.predict_probabilities(frames)
     assert labels.indices_BK.shape == labels.probs_BK.shape == (3, 5)
     assert labels.indices_BK.dtype == torch.int64
     assert labels.probs_BK.dtype == torch.float32
