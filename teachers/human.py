@@ -47,6 +47,7 @@ class HumanTeacher:
         name: architecture, as shown to people.
         sha256: digest of the weights file.
         person_classes: the classes that are people; None for all but 0.
+        parses_lip: the classes are LIP's 20 parts.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class HumanTeacher:
         name: str,
         sha256: str = "",
         person_classes: tuple[int, ...] | None = None,
+        parses_lip: bool = False,
     ) -> None:
         self.network = ready_for_inference(network, precision)
         self.preprocessing = preprocessing
@@ -66,6 +68,7 @@ class HumanTeacher:
         self.name = name if person_classes is None else f"{name} person={','.join(map(str, person_classes))}"
         self.sha256 = sha256
         self.person_classes = person_classes
+        self.parses_lip = parses_lip
 
     @torch.inference_mode()
     def predict_probabilities(self, frames_BHWC: Tensor) -> Tensor:
@@ -86,7 +89,7 @@ class HumanTeacher:
         logits_BKHW = F.interpolate(logits_BKhw.float(), size=size, mode="bilinear", align_corners=False)
         if mirrored:
             logits_BKHW = logits_BKHW.flip(3)
-            if logits_BKHW.shape[1] == NUM_LIP_CLASSES and self.person_classes is None:
+            if self.parses_lip:
                 logits_BKHW = swap_sides(logits_BKHW)
         return logits_BKHW.softmax(dim=1)
 
@@ -119,6 +122,7 @@ def load(weights_path: Path, *, device: torch.device, precision: str) -> HumanTe
         name=card.architecture,
         sha256=card.sha256,
         person_classes=card.person_classes,
+        parses_lip=card.person_classes is None and card.classes == NUM_LIP_CLASSES,
     )
 
 

@@ -31,7 +31,7 @@ from teachers.layouts.caffe_nets import convert_caffe
 from teachers.layouts.converted import Converted
 from teachers.layouts.state_dicts import convert_state_dict, match_by_position
 from teachers.layouts.torch7_resnet import convert_torch7_resnet
-from teachers.preprocessing import Preprocessing
+from teachers.preprocessing import MIN_SIZE, Preprocessing
 from teachers.psp import PspNet
 from teachers.scene import SceneTeacher
 from teachers.storage import (
@@ -71,6 +71,12 @@ class ImportRequest:
     mean_values: tuple[float, float, float] | None = None
     source: str | None = None
     license: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.input_size is not None and min(self.input_size) < MIN_SIZE:
+            raise ValueError(f"input size: height and width of at least {MIN_SIZE} pixels, got {self.input_size}")
+        if self.mean_image_path is not None and self.mean_values is not None:
+            raise ValueError("give a mean image or mean values, not both")
 
 
 class ImportReport(NamedTuple):
@@ -135,9 +141,7 @@ def _read(file: Path, file_format: FileFormat) -> Converted:
             content = read_pytorch(file)
             converted = convert_state_dict(content.state, str(file))
             return dataclasses.replace(
-                converted,
-                architecture=converted.architecture or content.architecture,
-                dropped=converted.dropped + content.beside,
+                converted, claimed=content.architecture, dropped=converted.dropped + content.beside
             )
 
 
@@ -195,7 +199,7 @@ def _choose_preprocessing(kind: Kind, preprocessing: Preprocessing, request: Imp
 
 
 def _recognise(kind: Kind, converted: Converted) -> str | None:
-    """Name the architecture of weights: as their layout or checkpoint says, or the only trained one that they fit."""
+    """Name the architecture: as the layout tells, as the file calls it, or the first usual one that the weights fit."""
     names = ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind]
     names += torchvision_classifiers() if kind == Kind.SCENE else ()
     if converted.architecture is not None:
@@ -204,6 +208,8 @@ def _recognise(kind: Kind, converted: Converted) -> str | None:
         raise TeacherError(
             f"the file holds {converted.architecture}, which is no {kind} teacher; known are {', '.join(names)}"
         )
+    if converted.claimed in names:
+        return converted.claimed
     for name in ARCHITECTURES[kind]:
         with torch.device("meta"):
             network = build_network(kind, name, _head_width(converted) or DEFAULT_CLASSES[kind])

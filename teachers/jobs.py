@@ -1,11 +1,9 @@
 """The jobs behind `kinet-pipeline teacher`: from folders of images to a scored teacher file."""
 
-import dataclasses
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 
@@ -15,18 +13,13 @@ from pipeline.training.stop import StopRequest
 from teachers.architectures import Kind, build_network, default_preprocessing
 from teachers.augmentation import HumanAugmentation, SceneAugmentation
 from teachers.datasets import HumanImages, SceneImages
-from teachers.evaluation import evaluate_human, evaluate_scene
-from teachers.human import HumanTeacher
 from teachers.importing import load_imagenet_weights
-from teachers.psp import PspNet
-from teachers.scene import SceneTeacher
+from teachers.scoring import ScoringRequest, score_teacher_file
 from teachers.sources import HumanLayout, SceneLayout, find_human_images, find_scene_images
-from teachers.storage import TeacherCard, load_teacher, save_teacher
+from teachers.storage import TeacherCard, save_teacher
 from teachers.training import TrainingSettings, TrainingSummary, human_loss, scene_loss, train_network
 
 log = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -117,10 +110,11 @@ def train_teacher(kind: Kind, request: TeacherRequest, weights_path: Path) -> Te
         card = save_teacher(network, card, weights_path)
         stop.raise_if_asked(f"the weights of {summary.steps} steps are in {weights_path}, without scores")
     if num_val:
-        scores = evaluate_teacher(
-            kind, weights_path, request.data_dirs, layout=request.layout, max_images=request.max_val_images
+        card = score_teacher_file(
+            kind,
+            weights_path,
+            ScoringRequest(request.data_dirs, layout=request.layout, max_images=request.max_val_images),
         )
-        card = save_teacher(network, dataclasses.replace(card, scores=scores), weights_path)
     else:
         log.warning("no held-out images: the teacher is not scored")
     return TeacherResult(card, summary)
@@ -130,36 +124,3 @@ def _describe_source(request: TeacherRequest, summary: TrainingSummary) -> str:
     start = "a random start" if request.init_path is None else request.init_path.name
     names = " + ".join(path.resolve().name for path in request.data_dirs)
     return f"trained on {names} from {start}: {summary.steps} steps, {summary.images} images, {summary.seconds:.0f} s"
-
-
-def evaluate_teacher(
-    kind: Kind,
-    weights_path: Path,
-    data_dirs: Sequence[Path],
-    *,
-    layout: str | None = None,
-    max_images: int | None = None,
-) -> dict[str, float]:
-    """Score a teacher file on the held-out images of data sets; see `teachers.evaluation` for the scores' names.
-
-    Raises:
-        TeacherError: teacher or data missing or unfit.
-    """
-    network, card = load_teacher(weights_path, kind)
-    device = choose_device()
-    network.to(device)
-    if kind == Kind.HUMAN:
-        assert isinstance(network, PspNet)  # every human architecture is one
-        human_images = find_human_images(data_dirs, None if layout is None else HumanLayout(layout)).val
-        human = HumanTeacher(network, preprocessing=card.preprocessing, name=card.architecture, sha256=card.sha256)
-        return evaluate_human(human, _spread(human_images, max_images), classes=card.classes, device=device)
-    scene_images = find_scene_images(data_dirs, None if layout is None else SceneLayout(layout)).val
-    scene = SceneTeacher(network, preprocessing=card.preprocessing, name=card.architecture, sha256=card.sha256)
-    return evaluate_scene(scene, _spread(scene_images, max_images), device=device)
-
-
-def _spread(images: Sequence[Item], limit: int | None) -> Sequence[Item]:
-    """Choose at most `limit` of the images, evenly spread."""
-    if limit is None or len(images) <= limit:
-        return images
-    return [images[position * len(images) // limit] for position in range(limit)]

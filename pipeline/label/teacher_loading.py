@@ -36,10 +36,10 @@ def load_teachers(settings: TeacherSettings, device: torch.device, precision: st
     """
     human = scene = None
     if "human" in settings.kinds:
-        human = _make(settings.human_factory, settings.human_path, device, precision)
+        human = make_teacher(settings.human_factory, settings.human_path, device, precision)
         _try_teacher(settings.human_factory, human, device, _human_fault)
     if "scene" in settings.kinds:
-        scene = _make(settings.scene_factory, settings.scene_path, device, precision)
+        scene = make_teacher(settings.scene_factory, settings.scene_path, device, precision)
         _try_teacher(settings.scene_factory, scene, device, _scene_fault)
     return Teachers(human, scene, device)
 
@@ -62,7 +62,12 @@ def describe_teachers(teachers: Teachers) -> dict[str, str]:
     }
 
 
-def _make(name: str, weights_path: Path, device: torch.device, precision: str) -> Any:
+def make_teacher(name: str, weights_path: Path, device: torch.device, precision: str) -> Any:
+    """Make a teacher by its factory's ``module:function``.
+
+    Raises:
+        TeacherError: there is none, it fails, or what it makes lacks what the protocol asks for.
+    """
     module_name, _, function_name = name.partition(":")
     if not function_name:
         raise ValueError(f"teacher {name!r}: give the factory as module:function")

@@ -92,7 +92,11 @@ def _convert_vgg16(weighted: dict[str, CaffeLayer]) -> Converted:
         state[f"{target}.bias"] = bias.flatten()
     dropped = tuple(name for name in weighted if name not in names)
     return Converted(
-        state, "vgg16", classes=len(state["classifier.6.bias"]), preprocessing=caffe_preprocessing(), dropped=dropped
+        state,
+        architecture="vgg16",
+        classes=len(state["classifier.6.bias"]),
+        preprocessing=caffe_preprocessing(),
+        dropped=dropped,
     )
 
 
@@ -132,7 +136,7 @@ class _ResNet:
         notes += (f"the stride is on the {'first 1x1' if in_caffe else '3x3'}",)
         return Converted(
             self._state,
-            DEPTHS[counts] + ("_caffe" if in_caffe else ""),
+            architecture=DEPTHS[counts] + ("_caffe" if in_caffe else ""),
             classes=len(self._state["fc.bias"]),
             preprocessing=caffe_preprocessing(),
             dropped=tuple(name for name in self._weighted if name not in self._used),

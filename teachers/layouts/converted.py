@@ -1,6 +1,6 @@
 """What a layout makes of a file: weights under the names of one of our architectures."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -13,7 +13,8 @@ class Converted:
 
     Attributes:
         state: tensors by the names of the architecture.
-        architecture: which one the file is; None where it does not say.
+        architecture: which one the file is, by its layout; None where that does not tell.
+        claimed: what the file calls its network (``arch``), by whatever name; None where it does not.
         classes: width of its head; None where it is the usual one.
         preprocessing: what the network was trained with; None for the usual one.
         dropped: names in the file that are not used.
@@ -22,7 +23,8 @@ class Converted:
 
     state: dict[str, Tensor]
     architecture: str | None = None
+    claimed: str | None = None
     classes: int | None = None
     preprocessing: Preprocessing | None = None
     dropped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ def _convert_lip(state: dict[str, Tensor], origin: str) -> Converted:
             kept[target] = tensor
     return Converted(
         kept,
-        "pspnet_lip_densenet121",
+        architecture="pspnet_lip_densenet121",
         classes=_width(kept, "final.weight"),
         preprocessing=Preprocessing(height=256, width=256, interpolation="bicubic"),
         dropped=tuple(dropped),
@@ -77,7 +77,7 @@ def _convert_semseg(state: dict[str, Tensor], origin: str) -> Converted:
         raise TeacherError(f"{origin}: semseg's PSPNet with blocks {list(counts)}, expected those of ResNet-50 or -101")
     return Converted(
         {name: tensor for name, tensor in state.items() if not name.startswith("aux.")},
-        _SEMSEG_DEPTHS[counts],
+        architecture=_SEMSEG_DEPTHS[counts],
         classes=_width(state, "cls.4.weight"),
         preprocessing=Preprocessing(height=_SEMSEG_SIZE, width=_SEMSEG_SIZE),
         dropped=tuple(name for name in state if name.startswith("aux.")),

@@ -82,7 +82,7 @@ class _Walk:
         if architecture is None:
             raise ValueError(f"{kind} blocks {counts}, no ResNet that torchvision has")
         notes = tuple(f"{text} ({count} layers)" for text, count in self._notes.items())
-        return Converted(self._state, architecture, classes=len(self._state["fc.bias"]), notes=notes)
+        return Converted(self._state, architecture=architecture, classes=len(self._state["fc.bias"]), notes=notes)
 
     def _block(self, block: Any, name: str, stride: int) -> str:
         parts = self._children(block, "Sequential", name)

@@ -3,16 +3,12 @@
 import pytest
 import torch
 
-from teachers.evaluation import count_confusion, score_confusion
+from teachers.evaluation import score_confusion
 
 
-def test_confusion_and_scores_by_hand() -> None:
-    truth = torch.tensor([[0, 0, 0, 1], [1, 2, 255, 0]])
-    predicted = torch.tensor([[0, 0, 1, 1], [0, 2, 2, 0]])
-    confusion = count_confusion(predicted, truth, 4)
+def test_scores_by_hand() -> None:
     # Rows are the truth: class 0 has 4 pixels (3 found), class 1 two (1 found), class 2 one (found), class 3 none.
-    assert confusion.tolist() == [[3, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
-    scores = score_confusion(confusion)
+    scores = score_confusion(torch.tensor([[3, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]))
     assert scores["pixel_accuracy"] == pytest.approx(5 / 7)
     assert scores["mean_accuracy"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
     assert scores["miou"] == pytest.approx((3 / 5 + 1 / 3 + 1) / 3)

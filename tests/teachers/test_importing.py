@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from pipeline.errors import CheckpointError, TeacherError
+from pipeline.errors import CheckpointError, KinetError, TeacherError
 from pipeline.training.weights import read_state_dict
 from teachers.architectures import Kind, build_network
-from teachers.importing import import_teacher, load_imagenet_weights
+from teachers.formats.detect import FileFormat
+from teachers.importing import ImportRequest, import_teacher, load_imagenet_weights
 from teachers.storage import load_teacher
 
 torch.set_num_threads(1)
@@ -39,8 +40,8 @@ def test_pickled_code_is_refused_and_not_executed(tmp_path: Path, weights: dict[
     sign = tmp_path / "executed"
     file = tmp_path / "whole.pth.tar"
     torch.save({"state_dict": weights, "arch": Trap(sign)}, file, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(CheckpointError, match="pickled code") as refusal:
-        import_teacher(Kind.SCENE, file, tmp_path / "scene.safetensors", architecture="squeezenet1_1")
+    with pytest.raises(TeacherError, match=r"pickled code, posix\.mkdir") as refusal:
+        import_teacher(Kind.SCENE, file, tmp_path / "scene.safetensors", ImportRequest(architecture="squeezenet1_1"))
     assert "\n" not in str(refusal.value)
     assert not sign.exists()
     assert not (tmp_path / "scene.safetensors").exists()
@@ -63,7 +64,9 @@ def test_a_wrapped_checkpoint_of_a_parallel_model_is_taken_over_exactly(
     file = tmp_path / "squeezenet_places365.pth.tar"
     wrapped = {"epoch": 90, "arch": "squeezenet", "state_dict": {f"module.{k}": v for k, v in weights.items()}}
     torch.save(wrapped, file, _use_new_zipfile_serialization=not legacy)
-    card = import_teacher(Kind.SCENE, file, tmp_path / "ws" / "scene.safetensors", architecture="squeezenet1_1")
+    card = import_teacher(
+        Kind.SCENE, file, tmp_path / "ws" / "scene.safetensors", ImportRequest(architecture="squeezenet1_1")
+    ).card
     assert card.source == file.name
     assert card.preprocessing.input_size == (224, 224)
     network, _ = load_teacher(tmp_path / "ws" / "scene.safetensors", Kind.SCENE)
@@ -74,7 +77,9 @@ def test_counters_that_old_files_lack_start_at_zero(tmp_path: Path) -> None:
     state = build_network(Kind.SCENE, "resnet18", 365).state_dict()
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "old.pth")
-    import_teacher(Kind.SCENE, tmp_path / "old.pth", tmp_path / "scene.safetensors", architecture="resnet18")
+    import_teacher(
+        Kind.SCENE, tmp_path / "old.pth", tmp_path / "scene.safetensors", ImportRequest(architecture="resnet18")
+    )
     network, _ = load_teacher(tmp_path / "scene.safetensors", Kind.SCENE)
     assert network.state_dict()["bn1.num_batches_tracked"] == 0
 
@@ -82,35 +87,40 @@ def test_counters_that_old_files_lack_start_at_zero(tmp_path: Path) -> None:
 def test_our_own_file_needs_no_word(tmp_path: Path, weights: dict[str, Tensor]) -> None:
     torch.save(weights, tmp_path / "a.pth")
     first = import_teacher(
-        Kind.SCENE, tmp_path / "a.pth", tmp_path / "one" / "x.safetensors", architecture="squeezenet1_1", source="ours"
+        Kind.SCENE,
+        tmp_path / "a.pth",
+        tmp_path / "one" / "x.safetensors",
+        ImportRequest(architecture="squeezenet1_1", source="ours"),
     )
     second = import_teacher(Kind.SCENE, tmp_path / "one" / "x.safetensors", tmp_path / "two" / "scene.safetensors")
-    assert second == first
+    assert second.card == first.card
+    assert second.file_format == FileFormat.SAFETENSORS
 
 
 def test_faults_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
     target = tmp_path / "scene.safetensors"
     with pytest.raises(TeacherError, match="no such file"):
-        import_teacher(Kind.SCENE, tmp_path / "absent.pth", target, architecture="resnet18")
+        import_teacher(Kind.SCENE, tmp_path / "absent.pth", target, ImportRequest(architecture="resnet18"))
     file = tmp_path / "a.pth"
     torch.save(weights, file)
-    with pytest.raises(TeacherError, match="give --architecture, one of resnet152"):
-        import_teacher(Kind.SCENE, file, target)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "c.pth")
+    with pytest.raises(TeacherError, match="give --architecture: resnet152"):
+        import_teacher(Kind.SCENE, tmp_path / "c.pth", target)
     with pytest.raises(
         TeacherError, match=r"as resnet18: weights do not fit: conv1.weight is missing; .* and \d+ more"
     ):
-        import_teacher(Kind.SCENE, file, target, architecture="resnet18")
+        import_teacher(Kind.SCENE, file, target, ImportRequest(architecture="resnet18"))
     torch.save([1, 2], file)
-    with pytest.raises(CheckpointError, match="expected a state dict"):
-        import_teacher(Kind.SCENE, file, target, architecture="resnet18")
+    with pytest.raises(TeacherError, match="expected a state dict"):
+        import_teacher(Kind.SCENE, file, target, ImportRequest(architecture="resnet18"))
     for content in (b"", b"no checkpoint at all", b"PK\x03\x04 cut"):
         file.write_bytes(content)
-        with pytest.raises(CheckpointError) as fault:
-            import_teacher(Kind.SCENE, file, target, architecture="resnet18")
+        with pytest.raises(KinetError) as fault:
+            import_teacher(Kind.SCENE, file, target, ImportRequest(architecture="resnet18"))
         assert "\n" not in str(fault.value)
     (tmp_path / "b.safetensors").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="damaged or not a weights file"):
-        import_teacher(Kind.SCENE, tmp_path / "b.safetensors", target, architecture="resnet18")
+    with pytest.raises(TeacherError, match="by its first bytes"):
+        import_teacher(Kind.SCENE, tmp_path / "b.safetensors", target, ImportRequest(architecture="resnet18"))
     assert not target.exists()
 
 

@@ -1,0 +1,66 @@
+"""`kinet-pipeline teacher evaluate`: scores on held-out images, with published figures beside them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.errors import option_errors
+from pipeline.options import debug_option, json_option, workspace_option
+from pipeline.workspace import Workspace
+from teachers.commands.cards import score_lines
+from teachers.commands.options import check_layout, data_option, kind_argument, layout_option, max_val_option
+
+
+@click.command("evaluate")
+@kind_argument
+@data_option
+@layout_option
+@max_val_option
+@click.option("--crops", type=click.Choice(("1", "10")), default="1", show_default=True, help="Scene: centre, or ten.")
+@click.option("--precision", type=click.Choice(("auto", "float32", "bfloat16")), default="float32", show_default=True)
+@click.option("--factory", metavar="MODULE:FUNCTION", help="A teacher of your own, made as `label` makes it.")
+@click.option("--weights", "weights_path", type=click.Path(path_type=Path), metavar="FILE", help="With --factory.")
+@json_option
+@workspace_option
+@debug_option
+def evaluate(
+    workspace: Workspace,
+    as_json: bool,
+    kind: str,
+    data_dirs: tuple[Path, ...],
+    layout: str | None,
+    max_val_images: int | None,
+    crops: str,
+    precision: str,
+    factory: str | None,
+    weights_path: Path | None,
+) -> None:
+    """Score a teacher on the held-out images of data sets, and write the scores into its card.
+
+    With --factory the teacher is your own and nothing is written.
+    """
+    from teachers.architectures import Kind
+    from teachers.published import PUBLISHED
+    from teachers.scoring import ScoringRequest, score_factory, score_teacher_file
+
+    check_layout(kind, layout)
+    if weights_path is not None and factory is None:
+        raise click.UsageError("--weights goes with --factory; the workspace's teacher is scored without it")
+    with option_errors():
+        request = ScoringRequest(data_dirs, layout, max_val_images, int(crops), precision)
+    path = workspace.teacher_path(kind)
+    if factory is None:
+        scores = score_teacher_file(Kind(kind), path, request).scores
+    else:
+        scores = score_factory(Kind(kind), factory, weights_path or path, request)
+    published = PUBLISHED[Kind(kind)]
+    if as_json:
+        click.echo(json.dumps(scores | {"published": [dataclasses.asdict(result) for result in published]}))
+        return
+    lines = score_lines(scores)
+    for result in published:
+        lines.append(f"published for {result.architecture} on {result.data} ({result.source}):")
+        lines += score_lines(result.scores)
+    click.echo("\n".join(lines))
