@@ -28,22 +28,27 @@ def write_video(
     codec: str = "libx264",
     fps: int = 25,
     keyframe_every: int = 12,
+    pix_fmt: str = "yuv420p",
+    pts: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     metadata: Sequence[tuple[str, str]] = (),
 ) -> Path:
-    """Encode frames uint8 [n, H, W, 3] to a file and return its path."""
+    """Encode frames uint8 [n, H, W, 3] to a file and return its path; `pts`, in frames, is 0, 1, 2, ... by default."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         for key, value in metadata:
             container.metadata[key] = value
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         stream.codec_context.gop_size = keyframe_every
         stream.time_base = Fraction(1, fps)
-        for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for index, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = index if pts is None else pts[index]
+            frame.time_base = Fraction(1, fps)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 

@@ -88,10 +88,8 @@ class VideoFile:
         """
         report = self.report
         for frame in self._decoded():
-            number = frame.opaque
-            # Some decoders flush pictures that belong to no packet of their own; they count as the last packet's.
-            if not isinstance(number, int):
-                number = report.num_packets - 1
+            # A decoder may flush a picture that no packet is known for; it counts as the last packet's.
+            number = frame.opaque[0] if isinstance(frame.opaque, tuple) else report.num_packets - 1
             if frame.is_corrupt:
                 self._damage.add(number)
             damaged = self._damage.reaches(number, frame.pts)
@@ -147,7 +145,8 @@ class VideoFile:
         number = report.num_packets
         if packet.size:
             report.num_packets += 1
-            packet.opaque = number
+            # PyAV knows such objects by their address: a tuple of its own, where numbers would be shared.
+            packet.opaque = (number,)
             if packet.is_discard:
                 report.num_discarded += 1
             else:
