@@ -3,11 +3,10 @@
 decord trusts the container's packet count and fills what does not decode with repeats of the last frame, so its own
 count says nothing. What it says is how many frames come before that tail.
 
-Run as ``python -m pipeline.video.second_opinion PATH``, in a process of its own: decord can hang or crash on the very
-files it is asked about.
+Run as ``python second_opinion.py PATH``, in a process of its own: decord can hang or crash on the very files it is asked
+about. By its path, since the package would load PyAV, which it does not need.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,13 +25,11 @@ class SecondCount(NamedTuple):
 
 def count_with_decord(path: Path) -> SecondCount | None:
     """Count a video's frames with decord; None where it cannot read the video, or not within a minute."""
-    package_dir = Path(__file__).resolve().parents[2]
     try:
         ended = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, str(path)],
+            [sys.executable, "-P", __file__, str(path)],
             capture_output=True,
             timeout=TIMEOUT_SEC,
-            env={**os.environ, "PYTHONPATH": str(package_dir)},
             check=False,
         )
     except subprocess.TimeoutExpired:
