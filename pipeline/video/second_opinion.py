@@ -3,8 +3,8 @@
 decord trusts the container's packet count and fills what does not decode with repeats of the last frame, so its own
 count says nothing. What it says is how many frames come before that tail.
 
-Run as ``python second_opinion.py PATH``, in a process of its own: decord can hang or crash on the very files it is asked
-about. By its path, since the package would load PyAV, which it does not need.
+Run as ``python second_opinion.py PATH``, in a process of its own: decord can hang or crash on the very files that it is
+asked about. By its path, since the package would load PyAV, which it does not need.
 """
 
 import subprocess
