@@ -1,0 +1,148 @@
+"""Measure the teachers on a GPU: frames/s with labels committed, share of the card's matmul rate, and eager float32.
+
+In one run: (1) the card's bfloat16 rate by large matrix products; (2) the teachers in float32, batch after batch, each
+awaited; (3) the same in bfloat16, as `label` runs them; (4) bfloat16 with every batch's labels written into a shard.
+FLOPs of a frame are counted by `torch.utils.flop_counter`. Frames are random and in memory; decoding is measured by
+`bench_efficiency.py`. Runs on a processor too, to see that it runs: the figures then mean little.
+
+    python benchmarks/bench_gpu.py [--batch-size 64] [--batches 20]
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from workload import make_teachers
+
+from pipeline.label.batches import FrameRows, TeacherBatches
+from pipeline.label.teacher_loading import Teachers, load_teachers
+from pipeline.shards import ShardHeader, ShardWriter, VideoStatus
+from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
+
+MATMUL_SIZE = {"cuda": 8192, "cpu": 1024}
+
+
+def wait(device: torch.device) -> None:
+    """Wait for the device to be done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def matmul_rate(device: torch.device) -> float:
+    """Return FLOP/s of bfloat16 products of large square matrices."""
+    size = MATMUL_SIZE[device.type]
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    wait(device)
+    started = time.monotonic()
+    for _ in range(20):
+        a @ b
+    wait(device)
+    return 20 * 2 * size**3 / (time.monotonic() - started)
+
+
+def count_flops(teachers: Teachers, frames_BHWC: torch.Tensor) -> float:
+    """Return FLOPs of both teachers for one frame."""
+    assert teachers.human is not None and teachers.scene is not None
+    with FlopCounterMode(display=False) as counter:
+        teachers.human.predict_masks(frames_BHWC)
+        teachers.scene.predict_scenes(frames_BHWC)
+    return counter.get_total_flops() / len(frames_BHWC)
+
+
+def frames_per_sec(
+    teachers: Teachers, pixels: np.ndarray, num_batches: int, use: Callable[[list[FrameRows]], None]
+) -> float:
+    """Time whole batches through `TeacherBatches`, after two that warm up."""
+    batches = TeacherBatches(teachers, len(pixels))
+    for _ in range(2):
+        batches.add(pixels)
+    batches.finish()
+    started = time.monotonic()
+    for _ in range(num_batches):
+        use(batches.add(pixels))
+    use(batches.finish())
+    return num_batches * len(pixels) / (time.monotonic() - started)
+
+
+def eager_frames_per_sec(teachers: Teachers, pixels: np.ndarray, num_batches: int) -> float:
+    """Time what a plain loop does: upload, both teachers, labels back, batch after batch."""
+    assert teachers.human is not None and teachers.scene is not None
+
+    def run() -> None:
+        for module in (teachers.human.predict_masks, teachers.scene.predict_scenes):
+            module(torch.from_numpy(pixels).to(teachers.device))
+        wait(teachers.device)
+
+    run()
+    started = time.monotonic()
+    for _ in range(num_batches):
+        run()
+    return num_batches * len(pixels) / (time.monotonic() - started)
+
+
+def write_into(folder: Path) -> tuple[ShardWriter, Callable[[list[FrameRows]], None]]:
+    """Open a shard, and give the function that writes rows into it."""
+    header = ShardHeader(
+        dataset="bench",
+        split="train",
+        height=FRAME_HEIGHT,
+        width=FRAME_WIDTH,
+        fingerprint="none",
+        frame_resize="none",
+        decoder="none",
+        human_teacher="random",
+        scene_teacher="random",
+        created_by="bench_gpu",
+    )
+    writer = ShardWriter(folder / "train-00000-of-00001.h5", header)
+    writer.begin_video("random")
+
+    def write(all_rows: list[FrameRows]) -> None:
+        for rows in all_rows:
+            num_frames = len(rows.masks)
+            hashes, valid = np.zeros(num_frames, np.uint64), np.ones(num_frames, np.bool_)
+            writer.append(rows.masks, rows.scene_indices, rows.scene_probs, hashes, valid)
+
+    return writer, write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batches", type=int, default=20)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (options.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as name:
+        settings = make_teachers("heavy", Path(name))
+        teachers = {
+            p: load_teachers(dataclasses.replace(settings, precision=p), device, p) for p in ("float32", "bfloat16")
+        }
+        rate = matmul_rate(device)
+        flops = count_flops(teachers["float32"], torch.from_numpy(pixels[:2]).to(device))
+        eager = eager_frames_per_sec(teachers["float32"], pixels, options.batches)
+        ours = frames_per_sec(teachers["bfloat16"], pixels, options.batches, lambda _: None)
+        writer, write = write_into(Path(name))
+        with writer:
+            committed = frames_per_sec(fast, pixels, options.batches, write)
+            writer.end_video(VideoStatus.OK, seek_exact=True)
+            writer.commit()
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "processor"
+    print(f"{where}, batches of {options.batch_size}, {flops / 1e9:.1f} GFLOP a frame")
+    print(f"  bfloat16 matmul                 {rate / 1e12:9.2f} TFLOP/s")
+    print(f"  eager float32                   {eager:9.1f} frames/s")
+    print(f"  bfloat16                        {ours:9.1f} frames/s   {ours / eager:.2f} times eager float32")
+    print(f"  bfloat16, labels into a shard   {committed:9.1f} frames/s   {committed / ours:.3f} of that")
+    print(f"  of the matmul rate              {100 * ours * flops / rate:9.1f} %")
+
+
+if __name__ == "__main__":
+    main()
