@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
     "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),
     "evaluate": ("student.commands.evaluate:evaluate", "Score a run with 25 segments and 10 crops."),
+    "ablate": ("student.commands.ablate:ablate", "Run the rows of the paper's Tables 1-4 and tabulate them."),
 }
 
 

@@ -1,31 +1,28 @@
 """Choose a student by name, the one place where names become networks."""
 
-from student.kinet import (
-    DEFAULT_DROPOUT,
-    DEFAULT_OPTIONS,
-    KINet,
-    kinet_bninception,
-    kinet_inceptionv3,
-    kinet_resnet18,
-    kinet_resnet50,
-    kinet_resnet200,
-    kinet_squeezenet1_1,
-)
-from student.options import KINetOptions, check_choice
-from student.tsn import (
-    TSN,
-    tsn_bninception,
-    tsn_inceptionv3,
-    tsn_resnet18,
-    tsn_resnet50,
-    tsn_resnet200,
-    tsn_squeezenet1_1,
-)
+from typing import TYPE_CHECKING, TypeAlias
 
-MODELS = ("kinet", "tsn")
+from student.backbones import (
+    CutBackbone,
+    cut_bninception,
+    cut_inceptionv3,
+    cut_resnet18,
+    cut_resnet50,
+    cut_resnet200,
+    cut_squeezenet1_1,
+)
+from student.kinet import DEFAULT_DROPOUT, DEFAULT_OPTIONS, KINet, make_kinet
+from student.options import KINetOptions, check_choice
+from student.seeding import seeded
+from student.tsn import TSN, make_tsn
+
+if TYPE_CHECKING:
+    from student.fixed import FixedBranchKINet, FixedTeachers
+
+MODELS = ("kinet", "tsn", "kinet-fixed")
 BACKBONES = ("resnet50", "resnet200", "bninception", "inceptionv3", "resnet18", "squeezenet1_1")
 
-Student = KINet | TSN
+Student: TypeAlias = "KINet | TSN | FixedBranchKINet"
 
 
 def build_student(
@@ -37,18 +34,20 @@ def build_student(
     dropout: float = DEFAULT_DROPOUT,
     options: KINetOptions = DEFAULT_OPTIONS,
     in_channels: int = 3,
+    teachers: "FixedTeachers | None" = None,
     seed: int = 0,
 ) -> Student:
     """Build a student with a random start.
 
     Args:
-        model: "kinet" or "tsn".
+        model: "kinet", "tsn", or "kinet-fixed", whose auxiliary branches are the teachers themselves.
         backbone: one of `BACKBONES`.
         num_classes: of the action data set.
         num_segments: frames of a training sample, and of one graph.
         dropout: probability before the action classifier.
         options: the readings of the paper; TSN has none.
         in_channels: of TSN's images; 10 for optical flow.
+        teachers: of "kinet-fixed"; None gives it the paper's two with random weights, to be counted.
         seed: of the random start.
 
     Raises:
@@ -56,31 +55,33 @@ def build_student(
     """
     check_choice("model", model, MODELS)
     check_choice("backbone", backbone, BACKBONES)
-    if model == "kinet" and in_channels != 3:
-        raise ValueError(f"in_channels: expected 3 for kinet, which learns from RGB, found {in_channels}; choose tsn")
-    match (model, backbone):
-        case ("kinet", "resnet50"):
-            return kinet_resnet50(num_classes, num_segments, dropout=dropout, options=options, seed=seed)
-        case ("kinet", "resnet200"):
-            return kinet_resnet200(num_classes, num_segments, dropout=dropout, options=options, seed=seed)
-        case ("kinet", "bninception"):
-            return kinet_bninception(num_classes, num_segments, dropout=dropout, options=options, seed=seed)
-        case ("kinet", "inceptionv3"):
-            return kinet_inceptionv3(num_classes, num_segments, dropout=dropout, options=options, seed=seed)
-        case ("kinet", "resnet18"):
-            return kinet_resnet18(num_classes, num_segments, dropout=dropout, options=options, seed=seed)
-        case ("kinet", "squeezenet1_1"):
-            return kinet_squeezenet1_1(num_classes, num_segments, dropout=dropout, options=options, seed=seed)
-        case ("tsn", "resnet50"):
-            return tsn_resnet50(num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed)
-        case ("tsn", "resnet200"):
-            return tsn_resnet200(num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed)
-        case ("tsn", "bninception"):
-            return tsn_bninception(num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed)
-        case ("tsn", "inceptionv3"):
-            return tsn_inceptionv3(num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed)
-        case ("tsn", "resnet18"):
-            return tsn_resnet18(num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed)
-        case ("tsn", "squeezenet1_1"):
-            return tsn_squeezenet1_1(num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed)
-    raise AssertionError(f"{model} with {backbone} passed the check, but has no builder")
+    if model != "tsn" and in_channels != 3:
+        raise ValueError(f"in_channels: expected 3 for {model}, which learns from RGB, found {in_channels}; choose tsn")
+    with seeded(seed):
+        cut = _cut(backbone)
+        match model:
+            case "tsn":
+                return make_tsn(cut, num_classes, num_segments, dropout, in_channels)
+            case "kinet":
+                return make_kinet(cut, num_classes, num_segments, dropout, options)
+        # The teachers' libraries take seconds to import; the other students do without them.
+        from student.fixed import make_fixed_kinet, paper_teachers
+
+        return make_fixed_kinet(cut, num_classes, num_segments, dropout, options, teachers or paper_teachers())
+
+
+def _cut(backbone: str) -> CutBackbone:
+    match backbone:
+        case "resnet50":
+            return cut_resnet50()
+        case "resnet200":
+            return cut_resnet200()
+        case "bninception":
+            return cut_bninception()
+        case "inceptionv3":
+            return cut_inceptionv3()
+        case "resnet18":
+            return cut_resnet18()
+        case "squeezenet1_1":
+            return cut_squeezenet1_1()
+    raise AssertionError(f"{backbone} passed the check, but has no network")

@@ -1,12 +1,14 @@
 """Where a backbone forks into the trunk and the three branches (paper Figure 2, Table 1)."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from student.backbones import BlockWidths, CutBackbone
 from student.branches import BlockChain, Branches, NamedBlock, OutputTap, Tap
-from student.options import NUM_CBI, Auxiliary, CbiPlaces, CbiWidth, Fork
+from student.options import NUM_CBI, CbiPlaces, CbiWidth, Fork
+
+AUXILIARIES = ("human", "scene")
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class ForkedBackbone:
     Attributes:
         trunk: the shared blocks.
         branches: the forked blocks, a copy in each branch, all with the same start; a branch that is left out is empty.
+        num_in_res4: how many of a branch's blocks, its first, are of res4.
         cbi_channels: channels of the map that CBI joins, by the position of the block in the branch.
         tap: where these blocks are opened.
         feature_dim: d.
@@ -23,15 +26,21 @@ class ForkedBackbone:
 
     trunk: BlockChain
     branches: Branches
+    num_in_res4: int
     cbi_channels: dict[int, int]
     tap: Tap
     feature_dim: int
 
 
 def fork(
-    backbone: CutBackbone, *, at: Fork, cbi_places: CbiPlaces, cbi_width: CbiWidth, auxiliary: Auxiliary = "both"
+    backbone: CutBackbone,
+    *,
+    at: Fork,
+    cbi_places: CbiPlaces,
+    cbi_width: CbiWidth,
+    auxiliary: Collection[str] = AUXILIARIES,
 ) -> ForkedBackbone:
-    """Fork a backbone into trunk and branches; see `KINetOptions` for the choices.
+    """Fork a backbone into trunk and branches; see `KINetOptions` for the choices. `auxiliary` names the branches.
 
     Raises:
         ValueError: CBI is asked for in a block that is not in the branches or not in the backbone.
@@ -56,9 +65,10 @@ def fork(
         trunk=BlockChain(backbone.stem + backbone.res4[:cut]),
         branches=Branches(
             action=BlockChain(forked),
-            human=_copied(forked if auxiliary != "scene" else ()),
-            scene=_copied(forked if auxiliary != "human" else ()),
+            human=_copied(forked if "human" in auxiliary else ()),
+            scene=_copied(forked if "scene" in auxiliary else ()),
         ),
+        num_in_res4=num_forked,
         cbi_channels=dict(sorted(cbi_channels.items())),
         tap=tap,
         feature_dim=backbone.feature_dim,

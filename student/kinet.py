@@ -22,7 +22,7 @@ from student.backbones import (
 from student.branches import BlockChain, Branches, Tap
 from student.cbi import AuxiliaryIntegration, CrossBranchIntegration
 from student.decoder import HumanDecoder
-from student.forking import fork
+from student.forking import AUXILIARIES, fork
 from student.heads import check_frames, make_classifier, pool
 from student.normalisation import Normalisation
 from student.options import KINetOptions
@@ -226,7 +226,7 @@ def kinet_resnet50(
         seed: of the random start; the three branches start equal.
     """
     with seeded(seed):
-        return _assemble(cut_resnet50(), num_classes, num_segments, dropout, options)
+        return make_kinet(cut_resnet50(), num_classes, num_segments, dropout, options)
 
 
 def kinet_resnet200(
@@ -239,7 +239,7 @@ def kinet_resnet200(
 ) -> KINet:
     """Build KINet on ResNet-200; arguments as of `kinet_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_resnet200(), num_classes, num_segments, dropout, options)
+        return make_kinet(cut_resnet200(), num_classes, num_segments, dropout, options)
 
 
 def kinet_bninception(
@@ -252,7 +252,7 @@ def kinet_bninception(
 ) -> KINet:
     """Build KINet on BN-Inception (paper Table 3); arguments as of `kinet_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_bninception(), num_classes, num_segments, dropout, options)
+        return make_kinet(cut_bninception(), num_classes, num_segments, dropout, options)
 
 
 def kinet_inceptionv3(
@@ -265,7 +265,7 @@ def kinet_inceptionv3(
 ) -> KINet:
     """Build KINet on Inception V3, for frames of 299 x 299 (Table 3); arguments as of `kinet_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_inceptionv3(), num_classes, num_segments, dropout, options)
+        return make_kinet(cut_inceptionv3(), num_classes, num_segments, dropout, options)
 
 
 def kinet_resnet18(
@@ -278,7 +278,7 @@ def kinet_resnet18(
 ) -> KINet:
     """Build KINet on ResNet-18; arguments as of `kinet_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_resnet18(), num_classes, num_segments, dropout, options)
+        return make_kinet(cut_resnet18(), num_classes, num_segments, dropout, options)
 
 
 def kinet_squeezenet1_1(
@@ -291,16 +291,18 @@ def kinet_squeezenet1_1(
 ) -> KINet:
     """Build KINet on SqueezeNet 1.1, for small machines; arguments as of `kinet_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_squeezenet1_1(), num_classes, num_segments, dropout, options)
+        return make_kinet(cut_squeezenet1_1(), num_classes, num_segments, dropout, options)
 
 
-def _assemble(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, options: KINetOptions) -> KINet:
+def make_kinet(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, options: KINetOptions) -> KINet:
+    """Put KINet together from a backbone; arguments as of `kinet_resnet50`. The start is torch's global generator's."""
+    tasks = AUXILIARIES if options.auxiliary == "both" else (options.auxiliary,)
     forked = fork(
         cut,
         at=options.fork,
         cbi_places=options.cbi_places,
         cbi_width=options.cbi_width,
-        auxiliary=options.auxiliary,
+        auxiliary=tasks,
     )
     widths = forked.cbi_channels.items()
     return KINet(
@@ -310,10 +312,8 @@ def _assemble(cut: CutBackbone, num_classes: int, num_segments: int, dropout: fl
         tap=forked.tap,
         akg=make_akg(forked.feature_dim, num_segments, options),
         action_classifier=make_classifier(forked.feature_dim, num_classes),
-        human_decoder=HumanDecoder(forked.feature_dim) if options.auxiliary != "scene" else None,
-        scene_classifier=make_classifier(forked.feature_dim, NUM_SCENE_CLASSES)
-        if options.auxiliary != "human"
-        else None,
+        human_decoder=HumanDecoder(forked.feature_dim) if "human" in tasks else None,
+        scene_classifier=make_classifier(forked.feature_dim, NUM_SCENE_CLASSES) if "scene" in tasks else None,
         normalisation=cut.normalisation,
         auxiliary_cbi={
             position: AuxiliaryIntegration(channels, gate=options.cbi_gate)

@@ -33,3 +33,16 @@ def normalise(frames_CHW: Tensor, normalisation: Normalisation = IMAGENET) -> Te
     std_C11 = torch.tensor(normalisation.std, device=frames_CHW.device)[:, None, None]
     scaled_CHW = (frames_CHW.float() / 255.0 - mean_C11) / std_C11
     return scaled_CHW.flip(-3) if normalisation.bgr else scaled_CHW
+
+
+def renormalise(frames_CHW: Tensor, source: Normalisation, target: Normalisation) -> Tensor:
+    """Turn frames that one network takes, float [..., 3, H, W], into what another takes."""
+    if source == target:
+        return frames_CHW
+    rgb_CHW = frames_CHW.flip(-3) if source.bgr else frames_CHW
+    source_mean, source_std, target_mean, target_std = (
+        torch.tensor(values, device=frames_CHW.device, dtype=frames_CHW.dtype)[:, None, None]
+        for values in (source.mean, source.std, target.mean, target.std)
+    )
+    scaled_CHW = (rgb_CHW * source_std + source_mean - target_mean) / target_std
+    return scaled_CHW.flip(-3) if target.bgr else scaled_CHW

@@ -135,8 +135,14 @@ def build_run_student(config: RunConfig) -> Student:
 
     Raises:
         ValueError: a model or backbone that does not exist, or readings that contradict each other.
+        TeacherError: a fixed teacher's file is missing or not what it should be.
     """
     recipe = config.recipe
+    teachers = None
+    if recipe.model == "kinet-fixed":
+        from student.fixed import load_fixed_teachers  # brings the teachers' libraries along, which take seconds
+
+        teachers = load_fixed_teachers(recipe.human_teacher, recipe.scene_teacher)
     return build_student(
         model=recipe.model,
         backbone=recipe.backbone,
@@ -144,6 +150,7 @@ def build_run_student(config: RunConfig) -> Student:
         num_segments=recipe.num_segments,
         dropout=recipe.dropout,
         options=recipe.kinet,
+        teachers=teachers,
         seed=recipe.seed,
     )
 

@@ -86,7 +86,7 @@ def tsn_resnet50(
         seed: of the random start.
     """
     with seeded(seed):
-        return _assemble(cut_resnet50(), num_classes, num_segments, dropout, in_channels)
+        return make_tsn(cut_resnet50(), num_classes, num_segments, dropout, in_channels)
 
 
 def tsn_resnet200(
@@ -94,7 +94,7 @@ def tsn_resnet200(
 ) -> TSN:
     """Build TSN on ResNet-200: 63.4 M parameters (Table 2: 64.5 M); arguments as of `tsn_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_resnet200(), num_classes, num_segments, dropout, in_channels)
+        return make_tsn(cut_resnet200(), num_classes, num_segments, dropout, in_channels)
 
 
 def tsn_bninception(
@@ -102,7 +102,7 @@ def tsn_bninception(
 ) -> TSN:
     """Build TSN on BN-Inception (paper Table 3); arguments as of `tsn_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_bninception(), num_classes, num_segments, dropout, in_channels)
+        return make_tsn(cut_bninception(), num_classes, num_segments, dropout, in_channels)
 
 
 def tsn_inceptionv3(
@@ -110,7 +110,7 @@ def tsn_inceptionv3(
 ) -> TSN:
     """Build TSN on Inception V3, for frames of 299 x 299 (Table 3); arguments as of `tsn_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_inceptionv3(), num_classes, num_segments, dropout, in_channels)
+        return make_tsn(cut_inceptionv3(), num_classes, num_segments, dropout, in_channels)
 
 
 def tsn_resnet18(
@@ -118,7 +118,7 @@ def tsn_resnet18(
 ) -> TSN:
     """Build TSN on ResNet-18; arguments as of `tsn_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_resnet18(), num_classes, num_segments, dropout, in_channels)
+        return make_tsn(cut_resnet18(), num_classes, num_segments, dropout, in_channels)
 
 
 def tsn_squeezenet1_1(
@@ -126,10 +126,11 @@ def tsn_squeezenet1_1(
 ) -> TSN:
     """Build TSN on SqueezeNet 1.1; arguments as of `tsn_resnet50`."""
     with seeded(seed):
-        return _assemble(cut_squeezenet1_1(), num_classes, num_segments, dropout, in_channels)
+        return make_tsn(cut_squeezenet1_1(), num_classes, num_segments, dropout, in_channels)
 
 
-def _assemble(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, in_channels: int) -> TSN:
+def make_tsn(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, in_channels: int) -> TSN:
+    """Put TSN together from a backbone; arguments as of `tsn_resnet50`. The start is torch's global generator's."""
     if num_segments < 1:
         raise ValueError(f"num_segments: expected at least 1, found {num_segments}")
     cut = widen_input(cut, in_channels)

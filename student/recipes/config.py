@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from student.options import KINetOptions, check_choice
 
-MODELS = ("kinet", "tsn")
+MODELS = ("kinet", "tsn", "kinet-fixed")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -13,7 +13,8 @@ class TrainConfig:
     """A recipe: everything that decides a student's weights beside the data. Defaults are the Kinetics-400 recipe.
 
     Attributes:
-        model: "kinet" or "tsn".
+        model: "kinet", "tsn", or "kinet-fixed", whose auxiliary branches are the two teachers, frozen.
+        human_teacher, scene_teacher: teacher files (`teachers/human.safetensors`), for "kinet-fixed" alone.
         backbone: as known to `student.build`.
         num_segments: frames a clip is seen by (T).
         dropout: before the action classifier.
@@ -42,6 +43,8 @@ class TrainConfig:
     """
 
     model: str = "kinet"
+    human_teacher: str = ""
+    scene_teacher: str = ""
     backbone: str = "resnet50"
     num_segments: int = 3
     dropout: float = 0.5

@@ -1,7 +1,9 @@
 """Small real videos with real labels: MP4 files made by an encoder, a shard made by the project's writer."""
 
+import hashlib
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from manifests import write_manifest
 from manifests.record import VideoRecord
+from pipeline.shards import LabelIndex, Receipt, VideoOutcome, receipt_path_of, write_receipt
 from pipeline.shards.reader import FrameLabels, open_shard
 from pipeline.shards.schema import ShardHeader
 from pipeline.shards.writer import ShardWriter
@@ -113,3 +117,34 @@ def mislabelled_boxes(boxes: LabelledVideos, tmp_path: Path) -> LabelledVideos:
     """The same videos with a shard whose frame hashes are all wrong by one bit."""
     labels = _label_videos(tmp_path / "train-00000-of-00001.h5", boxes.records, hash_noise=1)
     return LabelledVideos(boxes.records, labels)
+
+
+@pytest.fixture
+def workspace(boxes: LabelledVideos, tmp_path: Path) -> Path:
+    """A workspace with four labelled training videos and two to test on."""
+    records = [replace(record, split="train" if n < 4 else "test") for n, record in enumerate(boxes.records)]
+    root = tmp_path / "workspace"
+    shards = root / "shards" / "boxes"
+    for folder in (root / "manifests", shards):
+        folder.mkdir(parents=True)
+    write_manifest(root / "manifests" / "boxes.csv", records)
+    shard = Path(shutil.copy(boxes.labels.path, shards))
+    with open_shard(shard) as reader:
+        outcomes = tuple(VideoOutcome(video_id=v, outcome="ok", frames=reader.num_frames(v)) for v in reader.video_ids)
+    receipt = Receipt(
+        dataset="boxes",
+        split="train",
+        shard=shard.stem,
+        shard_index=0,
+        shard_count=1,
+        sha256=hashlib.sha256(shard.read_bytes()).hexdigest(),
+        shard_bytes=shard.stat().st_size,
+        frames=sum(outcome.frames for outcome in outcomes),
+        videos=len(outcomes),
+        fingerprint="f",
+        outcomes=outcomes,
+        seconds=1.0,
+    )
+    write_receipt(receipt_path_of(shard), receipt)
+    assert len(LabelIndex(shards)) == len(records)
+    return root

@@ -1,6 +1,5 @@
 """`train-student` and `evaluate` as a user calls them: outcome, exit codes, and one clear line for each fault."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -8,51 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from manifests import write_manifest
 from pipeline.cli import main
-from pipeline.shards import LabelIndex, Receipt, VideoOutcome, open_shard, receipt_path_of, write_receipt
 from pipeline.training.checkpoint import list_checkpoints, load_latest_checkpoint
 
 SMALL = ["--recipe", "small", "--backbone", "squeezenet1_1", "--loader-workers", "0"]
 for change in ("input_size=48", "epochs=2", "batch_size=2", "micro_batch=2", "milestones=[]", "log_every=1"):
     SMALL += ["--set", change]
-
-
-@pytest.fixture
-def workspace(boxes, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
-    """A workspace with four labelled training videos and two to test on."""
-    records = [replace(record, split="train" if n < 4 else "test") for n, record in enumerate(boxes.records)]
-    root = tmp_path / "workspace"
-    shards = root / "shards" / "boxes"
-    for folder in (root / "manifests", shards):
-        folder.mkdir(parents=True)
-    write_manifest(root / "manifests" / "boxes.csv", records)
-    shard = Path(shutil.copy(boxes.labels.path, shards))
-    with open_shard(shard) as reader:
-        outcomes = tuple(VideoOutcome(video_id=v, outcome="ok", frames=reader.num_frames(v)) for v in reader.video_ids)
-    receipt = Receipt(
-        dataset="boxes",
-        split="train",
-        shard=shard.stem,
-        shard_index=0,
-        shard_count=1,
-        sha256=hashlib.sha256(shard.read_bytes()).hexdigest(),
-        shard_bytes=shard.stat().st_size,
-        frames=sum(outcome.frames for outcome in outcomes),
-        videos=len(outcomes),
-        fingerprint="f",
-        outcomes=outcomes,
-        seconds=1.0,
-    )
-    write_receipt(receipt_path_of(shard), receipt)
-    assert len(LabelIndex(shards)) == len(records)
-    return root
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

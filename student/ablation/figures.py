@@ -1,0 +1,97 @@
+"""What a table says of its runs: accuracies, gains, and how sure they are.
+
+Shape suffixes: S seeds, V videos (of all folds, one behind the other), R resamples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from student.scores import Scores
+
+NUM_RESAMPLES = 2000
+CONFIDENCE = 0.95
+_BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure as a part of 1, with the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Which videos a row's runs got right.
+
+    Attributes:
+        video_ids: V names, with the fold.
+        right_SV: bool [S, V].
+    """
+
+    video_ids: tuple[str, ...]
+    right_SV: NDArray[np.bool_]
+
+
+def gather_hits(scores_by_seed: Sequence[Sequence[Scores]]) -> Hits:
+    """Put a row's runs together: for each seed its scores, fold after fold.
+
+    A video that one of the seeds has no score for (its file became unreadable) is left out for all.
+
+    Raises:
+        ValueError: no run.
+    """
+    if not scores_by_seed or not all(scores_by_seed):
+        raise ValueError("hits: expected at least one run")
+    right_by_seed = []
+    for folds in scores_by_seed:
+        right: dict[str, bool] = {}
+        for fold, scores in enumerate(folds):
+            best_V = scores.logits.argmax(axis=1) if len(scores.labels) else np.empty(0, np.int64)
+            named = zip(scores.video_ids, best_V == scores.labels, strict=True)
+            right |= {f"{fold}:{video_id}": bool(hit) for video_id, hit in named}
+        right_by_seed.append(right)
+    shared = tuple(name for name in right_by_seed[0] if all(name in right for right in right_by_seed))
+    return Hits(shared, np.array([[right[name] for name in shared] for right in right_by_seed], dtype=np.bool_))
+
+
+def estimate_top1(hits: Hits) -> Estimate:
+    """Estimate top-1 accuracy, the mean over videos and seeds."""
+    return _bootstrap(hits.right_SV.astype(np.float64))
+
+
+def estimate_gain(hits: Hits, baseline: Hits) -> Estimate:
+    """Estimate by how much a row is better than its baseline, video by video and seed by seed.
+
+    Seeds are paired in order; videos or seeds that only one of the two has are left out.
+    """
+    columns = {name: column for column, name in enumerate(baseline.video_ids)}
+    shared = [(mine, columns[name]) for mine, name in enumerate(hits.video_ids) if name in columns]
+    mine, theirs = (list(pair) for pair in zip(*shared, strict=True)) if shared else ([], [])
+    num_seeds = min(len(hits.right_SV), len(baseline.right_SV))
+    difference_SV = hits.right_SV[:num_seeds, mine].astype(np.float64) - baseline.right_SV[:num_seeds, theirs]
+    return _bootstrap(difference_SV)
+
+
+def _bootstrap(values_SV: NDArray[np.float64]) -> Estimate:
+    """Take the mean, and its percentiles when videos and seeds are drawn again with replacement.
+
+    Drawing both keeps the chance of the test videos and, with several seeds, that of training in the interval.
+    """
+    num_seeds, num_videos = values_SV.shape
+    if num_videos == 0:
+        raise ValueError("bootstrap: expected at least one video")
+    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    weights_RS = generator.multinomial(num_seeds, [1 / num_seeds] * num_seeds, size=NUM_RESAMPLES) / num_seeds
+    means_R = np.empty(NUM_RESAMPLES)
+    for number in range(NUM_RESAMPLES):  # one resample at a time: all at once would be R x V numbers
+        drawn_V = generator.integers(num_videos, size=num_videos)
+        means_R[number] = weights_RS[number] @ values_SV[:, drawn_V].mean(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means_R, [tail, 1 - tail])
+    return Estimate(value=float(values_SV.mean()), low=float(low), high=float(high))

@@ -1,0 +1,89 @@
+"""`kinet-pipeline ablate`: the paper's Tables 1-4."""
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.options import debug_option, json_option, require_name, workspace_option
+from pipeline.workspace import Workspace
+
+
+def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Turn "0,1,2" into numbers."""
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"expected numbers with commas between, found {value!r}", ctx, param) from error
+
+
+def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """Turn "FILE" and "BACKBONE=FILE" into pairs of backbone and file."""
+    parted = [item.rpartition("=") for item in value]
+    return tuple((backbone, Path(file)) for backbone, _, file in parted)
+
+
+@click.command("ablate")
+@click.option("--table", type=click.IntRange(1, 4), required=True, help="Of the paper: 1 components, 2 sizes, "
+              "3 backbones, 4 fixed branches.")  # fmt: skip
+@click.option("--dataset", metavar="NAME", callback=require_name, help="Data set; a dry run can do without.")
+@click.option("--backbone", metavar="NAME", help="In place of ResNet-50; in Table 3 this one alone.")
+@click.option("--recipe", metavar="NAME|FILE", default="kinetics400", show_default=True, help="Recipe of every row.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@click.option("--seeds", default="0", show_default=True, callback=_parse_numbers, metavar="N,N", help="Of training.")
+@click.option("--folds", "--splits", "folds", default="1", show_default=True, callback=_parse_numbers, metavar="N,N",
+              help="Official splits.")  # fmt: skip
+@click.option("--init", multiple=True, metavar="[BACKBONE=]FILE", callback=_parse_init, help="ImageNet weights.")
+@click.option("--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a test video.")
+@click.option("--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame.")
+@click.option("--name", metavar="NAME", callback=require_name, help="Folder in runs/.  [default: of table and data]")
+@click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
+@click.option("--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips.")
+@click.option("--dry-run", is_flag=True, help="Only build every model: parameters and FLOPs.")
+@json_option
+@workspace_option
+@debug_option
+def ablate(
+    workspace: Workspace,
+    as_json: bool,
+    table: int,
+    dataset: str | None,
+    backbone: str | None,
+    recipe: str,
+    overrides: tuple[str, ...],
+    seeds: tuple[int, ...],
+    folds: tuple[int, ...],
+    init: tuple[tuple[str, Path], ...],
+    segments: int,
+    crops: str,
+    name: str | None,
+    loader_workers: int,
+    cache_mib: int,
+    dry_run: bool,
+) -> None:
+    """Train and score every row of one of the paper's tables; a second call goes on where the first ended."""
+    from pipeline.errors import option_errors
+    from student.ablation.trials import AblationRequest, measure_table, run_table
+
+    if dataset is None and not dry_run:
+        raise click.UsageError("Missing option '--dataset' (only --dry-run can do without).")
+    with option_errors():
+        request = AblationRequest(
+            table=table,
+            dataset=dataset,
+            backbone=backbone,
+            recipe=recipe,
+            overrides=overrides,
+            seeds=seeds,
+            folds=folds,
+            init=init,
+            segments=segments,
+            crops=int(crops),
+            name=name,
+            loader_workers=loader_workers,
+            cache_mib=cache_mib,
+        )
+    report = measure_table(workspace, request) if dry_run else run_table(workspace, request)
+    click.echo(json.dumps(report.to_json()) if as_json else report.to_text())
+    if not dry_run and not as_json:
+        click.echo(f"\nwritten to {workspace.run_dir(request.run_prefix)}")

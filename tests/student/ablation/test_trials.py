@@ -1,0 +1,122 @@
+"""`ablate` for real, on small videos: every row is trained and scored once, and what is done is not done again."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.cli import main
+from student.ablation.report import HEADER
+from student.parameters import count_parameters
+from student.recipes import read_run_config
+from student.runs import CONFIG_FILE, load_student
+from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.storage import TeacherCard, save_teacher
+
+SMALL = ["--recipe", "small", "--loader-workers", "0", "--segments", "3", "--crops", "1"]
+for change in ("input_size=48", "epochs=1", "batch_size=4", "micro_batch=4", "milestones=[]"):
+    SMALL += ["--set", change]
+
+
+def ablate(capsys: pytest.CaptureFixture[str], workspace: Path, *more: str) -> tuple[int, str, str]:
+    """Run the command; return its exit code, stdout and stderr."""
+    arguments = ["ablate", "--workspace", str(workspace), "--dataset", "boxes", "--backbone", "squeezenet1_1"]
+    try:
+        main([*arguments, *SMALL, *more])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_table_is_run_once_and_taken_up_again(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = ablate(capsys, workspace, "--table", "3", "--seeds", "0,1", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    tsn, kinet = report["rows"]
+    assert (tsn["setting"], kinet["setting"]) == ("TSN-SqueezeNet 1.1", "KINet-SqueezeNet 1.1")
+    assert tsn["num_runs"] == kinet["num_runs"] == 2
+    assert 0 <= tsn["top1"]["low"] <= tsn["top1"]["value"] <= tsn["top1"]["high"] <= 1
+    assert tsn["gain"] is None
+    assert kinet["gain"]["value"] == pytest.approx(kinet["top1"]["value"] - tsn["top1"]["value"])
+    folder = workspace / "runs" / "ablate-3-boxes-squeezenet1_1"
+    assert json.loads((folder / "table.json").read_text()) == report
+    with (folder / "table.csv").open() as stream:
+        lines = list(csv.reader(stream))
+    assert tuple(lines[0]) == HEADER and len(lines) == 3
+    assert (folder / "table.md").read_text().count("\n| ") == 4
+
+    # One run is broken off after its training, one is whole: only the first is done again.
+    runs = sorted(path for path in folder.parent.iterdir() if path != folder)
+    assert len(runs) == 4
+    checkpoints = {run: sorted((run / "checkpoints").iterdir()) for run in runs}
+    written = {run: max(path.stat().st_mtime_ns for path in checkpoints[run]) for run in runs}
+    shutil.rmtree(runs[0] / "scores")
+    (runs[0] / "ablate.json").unlink()
+    again = ablate(capsys, workspace, "--table", "3", "--seeds", "0,1", "--json")
+    assert again[0] == 0, again[2]
+    assert json.loads(again[1]) == report
+    assert written == {run: max(path.stat().st_mtime_ns for path in checkpoints[run]) for run in runs}
+    assert (runs[0] / "scores").is_dir()
+
+    other = ablate(capsys, workspace, "--table", "3", "--set", "learning_rate=0.5")
+    assert other[0] == 1
+    assert "learning_rate 0.003 -> 0.5" in other[2]
+
+
+def test_fixed_branches_keep_the_teachers_as_they_were(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Table 4 for real: the student holds its teachers' very weights after training, and needs no labels."""
+    states = {}
+    for kind, architecture in ((Kind.HUMAN, "pspnet_squeezenet1_1"), (Kind.SCENE, "squeezenet1_1")):
+        classes = 2 if kind is Kind.HUMAN else 365
+        network = build_network(kind, architecture, classes)
+        card = TeacherCard(kind, architecture, classes, default_preprocessing(kind), "drawn for this test")
+        save_teacher(network, card, workspace / "teachers" / f"{kind}.safetensors")
+        states[kind] = network.state_dict()
+    shutil.rmtree(workspace / "shards")
+    missing = ablate(capsys, workspace, "--table", "4", "--json")
+    assert missing[0] == 1 and "labels" in missing[2]
+    run_dir = workspace / "runs" / "ablate-4-boxes-squeezenet1_1-fixed-fold1-seed0"
+    config = read_run_config(run_dir / CONFIG_FILE)
+    assert config.recipe.human_teacher == str(workspace / "teachers" / "human.safetensors")
+    model, step = load_student(run_dir, config)
+    assert step == 1
+    kept = model.state_dict()
+    human = states[Kind.HUMAN]
+    for key, tensor in human.items():
+        if key.startswith("body."):
+            assert torch.equal(kept[key.replace("body.", "human.teacher.late.")], tensor)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert trained < count_parameters(model)
+    assert (run_dir / "ablate.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table", "1", "--seeds", "0,x"], "expected numbers with commas between, found '0,x'"),
+        (["--table", "1", "--seeds", "0,0"], "seeds: expected one or more, each once, found 0, 0"),
+        (["--table", "5"], "5 is not in the range"),
+        (["--table", "1", "--set", "lerning_rate=1"], "did you mean learning_rate?"),
+    ],
+)
+def test_wrong_usage_is_code_2(
+    workspace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    code, _, err = ablate(capsys, workspace, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_only_a_dry_run_can_do_without_a_data_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["ablate", "--table", "1", "--workspace", str(tmp_path)])
+    assert end.value.code == 2
+    assert "Missing option '--dataset'" in capsys.readouterr().err
+    main(["ablate", "--table", "3", "--backbone", "squeezenet1_1", "--dry-run", "--workspace", str(tmp_path)])
+    assert "KINet-SqueezeNet 1.1" in capsys.readouterr().out
+    assert not any(tmp_path.iterdir())
