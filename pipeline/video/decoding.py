@@ -86,6 +86,11 @@ class VideoFile:
         Yields:
             (uint8 RGB [height, width, 3], valid). `report` is complete once the iteration ends.
         """
+        for frame, valid in self.decoded():
+            yield self.resized(frame), valid
+
+    def decoded(self) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Yield what `frames` does before the resize, for those who want few of the pixels or none."""
         report = self.report
         for frame in self._decoded():
             # A decoder may flush a picture that no packet is known for; it counts as the last packet's.
@@ -98,25 +103,29 @@ class VideoFile:
                 report.keyframes.append(report.num_frames)
             report.frame_pts.append(NO_PTS if frame.pts is None else frame.pts)
             report.num_frames += 1
-            yield self._resized(frame), not damaged
+            yield frame, not damaged
 
-    def frames_from(self, pts: int) -> Iterator[tuple[int | None, NDArray[np.uint8]]]:
-        """Seek to the last keyframe at or before `pts`; yield (pts, uint8 frame [height, width, 3]) from there on."""
+    def decoded_from(self, pts: int) -> Iterator[av.VideoFrame]:
+        """Seek to the last keyframe at or before `pts` and yield the frames from there on."""
         try:
             self._container.seek(pts, stream=self.stream, backward=True)
-            for frame in self._container.decode(self.stream):
-                yield frame.pts, self._resized(frame)
+            yield from self._container.decode(self.stream)
         except av.error.FFmpegError as error:
             raise VideoError(Reason.UNREADABLE, f"{self.path}: seeking fails: {_cause(error)}") from error
 
-    def frame_times(self) -> list[int]:
-        """List the presentation times of all frames in order, from the container alone, decoding nothing."""
+    def packet_times(self) -> tuple[list[int], list[int]]:
+        """List the presentation times of all frames, and of the keyframes, each in order, decoding nothing."""
+        shown, keyframes = [], []
         try:
-            packets = self._container.demux(self.stream)
-            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+            for packet in self._container.demux(self.stream):
+                if packet.size and packet.pts is not None:
+                    if not packet.is_discard:
+                        shown.append(packet.pts)
+                    if packet.is_keyframe:
+                        keyframes.append(packet.pts)
         except av.error.FFmpegError as error:
             raise VideoError(Reason.UNREADABLE, f"{self.path}: reading fails: {_cause(error)}") from error
-        return sorted(pts for pts in times if pts is not None)
+        return sorted(shown), sorted(keyframes)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         report = self.report
@@ -178,7 +187,7 @@ class VideoFile:
         report.fault = fault and (fault[0], f"{self.path}: {fault[1]}")
         report.note = note and f"{self.path}: {note}"
 
-    def _resized(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    def resized(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Apply the one bilinear resize, and the rotation that the container asks of a player."""
         quarter_turns = round(frame.rotation / 90) % 4
         sideways = quarter_turns % 2 == 1

@@ -1,8 +1,10 @@
 """Read chosen frames of a video, the same ones that an in-order decode gives."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,9 +59,9 @@ def _scan_frames(video: VideoFile, order: NDArray[np.int64]) -> dict[int, NDArra
     found: dict[int, NDArray[np.uint8]] = {}
     if not wanted:
         return found
-    for index, (frame, _) in enumerate(video.frames()):
+    for index, (frame, _) in enumerate(video.decoded()):
         if index in wanted:
-            found[index] = frame
+            found[index] = video.resized(frame)
             if len(found) == len(wanted):
                 return found
     raise _past_the_end(video.path, int(order[-1]), video.report.num_frames)
@@ -68,14 +70,20 @@ def _scan_frames(video: VideoFile, order: NDArray[np.int64]) -> dict[int, NDArra
 def _seek_frames(video: VideoFile, order: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
     """Decode from the keyframe before each wanted frame, going on where the next one is not behind a later keyframe."""
     with VideoFile(video.path, height=video.height, width=video.width) as header:
-        times = header.frame_times()
+        times, keyframe_times = header.packet_times()
     if order.size and order[-1] >= len(times):
         raise _past_the_end(video.path, int(order[-1]), len(times))
     found: dict[int, NDArray[np.uint8]] = {}
+    decoded: Iterator[av.VideoFrame] = iter(())
+    current = None
     for index in order.tolist():
-        for pts, frame in video.frames_from(times[index]):
-            if pts == times[index]:
-                found[index] = frame
+        pts = times[index]
+        group = bisect_right(keyframe_times, pts)
+        if group != current:
+            current, decoded = group, video.decoded_from(pts)
+        for frame in decoded:
+            if frame.pts == pts:
+                found[index] = video.resized(frame)
                 break
         else:
             raise VideoError(Reason.UNREADABLE, f"{video.path}: seeking does not find frame {index}")
@@ -107,9 +115,11 @@ def is_seek_exact(path: Path, report: DecodeReport, frame_hashes: NDArray[np.uin
         for index in sorted(chosen):
             pts = report.frame_pts[index]
             try:
-                landed = next(iter(video.frames_from(pts)), None)
+                landed = next(video.decoded_from(pts), None)
             except VideoError:
                 return False
-            if landed is None or landed[0] != pts or hash_frames(landed[1][None])[0] != frame_hashes[index]:
+            if landed is None or landed.pts != pts:
+                return False
+            if hash_frames(video.resized(landed)[None])[0] != frame_hashes[index]:
                 return False
     return True

@@ -44,8 +44,8 @@ def probe_video(path: Path, *, on_progress: Callable[[], None] | None = None) ->
     Raises:
         VideoError: nothing decodes.
     """
-    with VideoFile(path, height=8, width=16) as video:
-        for index, _ in enumerate(video.frames()):
+    with VideoFile(path) as video:
+        for index, _ in enumerate(video.decoded()):
             if on_progress is not None and index % PROGRESS_FRAMES == 0:
                 on_progress()
         if video.report.num_frames == 0:
