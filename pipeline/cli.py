@@ -15,6 +15,7 @@ COMMANDS = {
     "manifest": ("pipeline.commands.manifest:manifest", "List the videos of a data set and check them."),
     "teacher": ("teachers.commands.teacher:teacher", "Import, train and score the two teachers."),
     "label": ("pipeline.commands.label:label", "Stage one: run both teachers over every frame; resumes."),
+    "estimate": ("pipeline.commands.estimate:estimate", "Label a sample, then forecast hours, GPU-hours and bytes."),
     "status": ("pipeline.commands.status:status", "Say what is labelled, quarantined and missing."),
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
     "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),

@@ -8,6 +8,20 @@ from pipeline.errors import ManifestError, UnknownDatasetError
 from pipeline.workspace import Workspace
 
 
+def load_split(workspace: Workspace, dataset: str, split: str | None) -> list[VideoRecord]:
+    """Read the videos of one split, or with None all; see `load_dataset`.
+
+    Raises:
+        ManifestError: no such split, or no video at all.
+    """
+    records = load_dataset(workspace, dataset)
+    chosen = [record for record in records if split in (None, record.split)]
+    if not chosen:
+        known = ", ".join(sorted({record.split for record in records})) or "no video"
+        raise ManifestError(f"data set {dataset} has no video in split {split!r}; its manifest has {known}")
+    return chosen
+
+
 def load_dataset(workspace: Workspace, dataset: str) -> list[VideoRecord]:
     """Read a data set's manifest.
 

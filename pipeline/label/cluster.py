@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from pipeline.errors import KinetError
-from pipeline.label.description import WorkerDescription
+from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
@@ -84,6 +84,11 @@ class RayPool:
             ray.kill(actor)
         ray.shutdown()
         self._empty_dir.cleanup()
+
+    @property
+    def resources(self) -> WorkerResources:
+        """How many workers there are, and what each holds."""
+        return WorkerResources(self._num_workers, self._cpus_per_worker, self._gpus_per_worker or 0.0)
 
     def describe(self, *, measure: bool) -> WorkerDescription:
         """Start the actors; say what they label with. Raises KinetError where they differ among themselves."""

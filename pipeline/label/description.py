@@ -14,3 +14,17 @@ class WorkerDescription:
 
     ingredients: dict[str, str]
     frames_per_sec: float | None
+
+
+@dataclass(frozen=True)
+class WorkerResources:
+    """How many workers there are, and what each one holds.
+
+    Attributes:
+        num_workers: that label side by side.
+        cpus_per_worker, gpus_per_worker: reserved for each.
+    """
+
+    num_workers: int
+    cpus_per_worker: int
+    gpus_per_worker: float

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from manifests import VideoRecord
 from pipeline.errors import ManifestError, WorkspaceError
-from pipeline.label.description import WorkerDescription
+from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
     Plan,
@@ -38,6 +38,11 @@ USUAL_FRAMES_PER_VIDEO = 300
 
 class WorkerPool(Protocol):
     """Workers that label shards: one in this process, or many on Ray."""
+
+    @property
+    def resources(self) -> WorkerResources:
+        """How many workers there are, and what each holds."""
+        ...
 
     def describe(self, *, measure: bool) -> WorkerDescription:
         """Say what the workers label with; all of them alike."""
@@ -118,7 +123,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         wanted = [shard for shard in shards if not job.redo or shard.name in job.redo]
         todo = [shard for shard in wanted if shard.name not in receipts]
         _sweep(job.shards_dir, todo)
-        headers = {split: _header(plan, split) for split in {shard.split for shard in todo}}
+        headers = {split: shard_header(plan, split) for split in {shard.split for shard in todo}}
         own_frames = 0
 
         def tick(frames: int) -> None:
@@ -177,7 +182,8 @@ def choose_videos_per_shard(records: Sequence[VideoRecord], frames_per_sec: floa
     return size
 
 
-def _header(plan: Plan, split: str) -> ShardHeader:
+def shard_header(plan: Plan, split: str) -> ShardHeader:
+    """Return the root attributes of a split's shards."""
     return ShardHeader(
         dataset=plan.dataset,
         split=split,

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.label.description import WorkerDescription
+from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
@@ -24,6 +24,13 @@ class LocalPool:
     def __exit__(self, *_: object) -> None:
         if self._worker is not None:
             self._worker.close()
+
+    @property
+    def resources(self) -> WorkerResources:
+        """One worker with all processors, and one GPU where there is any."""
+        import torch
+
+        return WorkerResources(1, os.cpu_count() or 1, 1.0 if torch.cuda.is_available() else 0.0)
 
     def describe(self, *, measure: bool) -> WorkerDescription:
         """Say what this process labels with."""

@@ -1,0 +1,81 @@
+"""An estimate labels a fair sample, leaves the workspace alone, and forecasts what a full run then gives."""
+
+import dataclasses
+import json
+from collections import Counter
+
+import pytest
+from click.testing import CliRunner
+
+from manifests import VideoRecord, write_manifest
+from pipeline.cli import cli
+from pipeline.errors import KinetError
+from pipeline.label.estimate import choose_sample
+from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+
+TOYS = ["--batch-size", "8", "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, "--json"]
+
+
+def estimate(bench: Bench, *options: str) -> dict:
+    arguments = ["estimate", "--dataset", "mix", "--workspace", str(bench.workspace.root), *TOYS, *options]
+    result = CliRunner().invoke(cli, arguments)
+    if result.exception:
+        raise result.exception
+    return json.loads(result.stdout)
+
+
+def test_a_sample_of_everything_forecasts_the_run(bench: Bench) -> None:
+    bench.teachers.human_path.write_text("0.05")
+    found = estimate(bench, "--workers", "0", "--sample-videos", "1000")
+    assert sorted(path.name for path in bench.workspace.root.iterdir()) == ["manifests", "teachers", "videos"]
+    status = bench.label(videos_per_shard=None).status
+    assert found["frames"]["estimate"] == status.frames == found["sample"]["frames"]
+    assert found["sample"]["videos"] == found["videos"] == status.planned
+    stored = sum(path.stat().st_size for path in bench.shards_dir.glob("*.h5"))
+    assert found["bytes"]["estimate"] == pytest.approx(stored, rel=0.35)
+    assert found["hours"]["low"] <= found["hours"]["estimate"] <= found["hours"]["high"]
+    assert found["cpu_hours"]["estimate"] >= found["hours"]["estimate"]
+    assert found["bottleneck"]["stage"] in ("decode_wait", "teachers", "write", "balanced")
+
+
+def test_probed_frame_counts_are_used(bench: Bench) -> None:
+    probed = [dataclasses.replace(record, num_frames=1000) for record in bench.records]
+    write_manifest(bench.workspace.manifest_path("mix"), probed)
+    found = estimate(bench, "--workers", "0", "--sample-videos", "8")
+    assert found["unprobed_videos"] == 0
+    assert found["frames"] == {"estimate": 1000 * len(probed), "low": 1000 * len(probed), "high": 1000 * len(probed)}
+
+
+def test_time_that_is_up_ends_the_sample(bench: Bench) -> None:
+    found = estimate(bench, "--workers", "0", "--sample-sec", "0.001", "--sample-videos", "12", "--seed", "3")
+    assert found["sample"]["groups"] == 1 and found["hours"]["low"] is None
+
+
+def test_a_sample_without_labels_is_one_clear_line(bench: Bench) -> None:
+    bad = [record for record in bench.records if record.video_id in ("text", "empty", "sound")]
+    write_manifest(bench.workspace.manifest_path("mix"), bad)
+    with pytest.raises(KinetError, match="not one frame of 3 sampled videos could be labelled; run kinet-pipeline man"):
+        estimate(bench, "--workers", "0")
+    with pytest.raises(KinetError, match="no video in split 'nowhere'; its manifest has"):
+        estimate(bench, "--workers", "0", "--split", "nowhere")
+
+
+@pytest.mark.ray
+def test_on_ray_every_worker_takes_part(bench: Bench) -> None:
+    found = estimate(bench, "--workers", "2", "--sample-videos", "1000")
+    assert found["workers"] == 2 and found["sample"]["videos"] == len(bench.records)
+    assert found["frames"]["estimate"] == found["sample"]["frames"]
+
+
+def test_the_sample_is_seeded_and_has_every_split(bench: Bench) -> None:
+    like = bench.records[0]
+    records: list[VideoRecord] = [
+        dataclasses.replace(like, video_id=str(i), split="val" if i % 10 == 0 else "test" if i == 5 else "train")
+        for i in range(1000)
+    ]
+    chosen = choose_sample(records, 50, seed=4)
+    assert chosen == choose_sample(records, 50, seed=4) != choose_sample(records, 50, seed=5)
+    assert len({record.video_id for record in chosen}) == len(chosen) == 51
+    counts = Counter(record.split for record in chosen)
+    assert counts["val"] == 5 and counts["test"] == 1
+    assert {record.split for record in choose_sample(records, 1, seed=0)} == {"train", "val", "test"}
