@@ -84,12 +84,12 @@ def score_teacher(
     device = choose_device()
     if kind == Kind.HUMAN:
         human_layout = None if request.layout is None else HumanLayout(request.layout)
-        masked = _spread(find_human_images(request.data_dirs, human_layout).val, request.max_images)
+        masked = _spread(find_human_images(request.data_dirs, human_layout, splits=("val",)).val, request.max_images)
         return evaluate_human(teacher, masked, device=device)  # type: ignore[arg-type]  # the kind says which it is
     if request.crops == 10 and not isinstance(teacher, SceneTeacher):
         raise OptionError("ten crops need a teacher of this project: a teacher of your own cuts its input itself")
     scene_layout = None if request.layout is None else SceneLayout(request.layout)
-    labelled = _spread(find_scene_images(request.data_dirs, scene_layout).val, request.max_images)
+    labelled = _spread(find_scene_images(request.data_dirs, scene_layout, splits=("val",)).val, request.max_images)
     return evaluate_scene(teacher, labelled, device=device, crops=request.crops)  # type: ignore[arg-type]
 
 

@@ -82,11 +82,13 @@ class SceneSource(NamedTuple):
     unknown_images: int
 
 
-def find_human_images(data_dirs: Sequence[Path], layout: HumanLayout | None = None) -> HumanSource:
+def find_human_images(
+    data_dirs: Sequence[Path], layout: HumanLayout | None = None, *, splits: Sequence[str] = SPLITS
+) -> HumanSource:
     """List images of several data sets; each is LIP where its folder ``TrainVal_images`` says so.
 
     Folder pairs (``images/`` with ``labels/``, ``masks/`` or ``annotations/``) have no official split: every eighth
-    image, in name order, is held back.
+    image, in name order, is held back. Of LIP only the `splits` are read; the others need not be there.
 
     Raises:
         KinetError: a folder that is missing or empty, or has neither layout.
@@ -98,10 +100,10 @@ def find_human_images(data_dirs: Sequence[Path], layout: HumanLayout | None = No
         _check_dir(data_dir)
         is_lip = (data_dir / "TrainVal_images").is_dir()
         if layout == HumanLayout.LIP or (layout is None and is_lip):
-            found = [read_lip(data_dir, split) for split in SPLITS]
-            train += found[0].images
-            val += found[1].images
-            without_mask += sum(len(images.without_mask) for images in found)
+            for split in splits:
+                found = read_lip(data_dir, split)
+                (train if split == "train" else val).extend(found.images)
+                without_mask += len(found.without_mask)
         else:
             pairs = pair_by_stem(data_dir / "images", _mask_dir(data_dir))
             held_back = pairs.images[HELD_BACK_EVERY - 1 :: HELD_BACK_EVERY]
@@ -123,8 +125,10 @@ def _mask_dir(data_dir: Path) -> Path:
     raise TeacherError(f"{data_dir}: neither LIP (TrainVal_images/) nor images/ beside one of {', '.join(MASK_DIRS)}/")
 
 
-def find_scene_images(data_dirs: Sequence[Path], layout: SceneLayout | None = None) -> SceneSource:
-    """List scene images of several data sets, with the Places365 index of their class's name.
+def find_scene_images(
+    data_dirs: Sequence[Path], layout: SceneLayout | None = None, *, splits: Sequence[str] = SPLITS
+) -> SceneSource:
+    """List scene images of several data sets, with the Places365 index of their class's name; `splits` alone are read.
 
     Raises:
         KinetError: a folder that is missing, has neither layout, or no image of a Places365 class.
@@ -134,7 +138,7 @@ def find_scene_images(data_dirs: Sequence[Path], layout: SceneLayout | None = No
     unknown_images = 0
     for data_dir in data_dirs:
         _check_dir(data_dir)
-        for split in SPLITS:
+        for split in splits:
             found = _read_split(data_dir, split, layout)
             index_of_label = places365_indices(found.class_names)
             for image in found.images:
