@@ -4,7 +4,7 @@ Shape suffixes: T frames of a video, W windows, N segments of a window, K classe
 Source: paper section 4.1; TSN's 25 frames x 10 crops.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,31 +97,57 @@ def evaluate_model(
     loader_workers: int = 0,
     left_out: Sequence[DroppedVideo] = (),
 ) -> Scores:
-    """Score every video of a data set; those that cannot be read are listed with their reason.
+    """Score every video of a data set as `score_videos` does, showing progress; a signal ends it.
 
-    The model is put into evaluation mode on `device`. The data set's `num_segments` must be the views'. `left_out` are
-    videos that are not in the data set because of a fault; they are listed with the others.
+    `left_out` are videos that are not in the data set because of a fault; they are listed with the others.
 
     Raises:
         InterruptedRun: SIGINT or SIGTERM.
+    """
+    with (
+        interruptible("no scores were written"),
+        RunProgress("evaluate", total=len(dataset), unit="videos", line_every=20) as progress,
+    ):
+        scores = score_videos(
+            model,
+            dataset,
+            views,
+            device=device,
+            precision=precision,
+            loader_workers=loader_workers,
+            on_progress=lambda done, missing: progress.update(done, f"{missing} missing" if missing else ""),
+        )
+    return Scores.join([scores], [MissingVideo(*video) for video in left_out])
+
+
+def score_videos(
+    model: Student,
+    dataset: EvaluationDataset,
+    views: Views,
+    *,
+    device: torch.device,
+    precision: str = "auto",
+    loader_workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, missing: None,
+) -> Scores:
+    """Score every video of a data set; those that cannot be read are listed with their reason.
+
+    The model is put into evaluation mode on `device`. The data set's `num_segments` must be the views'.
+    `on_progress` is called with the videos done and those among them that are missing.
     """
     model.to(device).eval()
     video_ids: list[str] = []
     logits_VK: list[Tensor] = []
     labels: list[int] = []
-    missing = [MissingVideo(*video) for video in left_out]
+    missing: list[MissingVideo] = []
     items: Iterator[EvaluationClip | DroppedVideo] = read_one_by_one(dataset, loader_workers=loader_workers)
-    with (
-        interruptible("no scores were written"),
-        RunProgress("evaluate", total=len(dataset), unit="videos", line_every=20) as progress,
-    ):
-        for done, item in enumerate(items, start=1):
-            if isinstance(item, DroppedVideo):
-                missing.append(MissingVideo(*item))
-            else:
-                logits_VK.append(score_clip(model, item.frames.to(device), views, precision=precision))
-                video_ids.append(item.video_id)
-                labels.append(item.label)
-            progress.update(done, f"{len(missing)} missing" if missing else "")
+    for done, item in enumerate(items, start=1):
+        if isinstance(item, DroppedVideo):
+            missing.append(MissingVideo(*item))
+        else:
+            logits_VK.append(score_clip(model, item.frames.to(device), views, precision=precision))
+            video_ids.append(item.video_id)
+            labels.append(item.label)
+        on_progress(done, len(missing))
     logits = torch.stack(logits_VK).numpy() if logits_VK else np.empty((0, 0), np.float32)
     return Scores(tuple(video_ids), logits, np.array(labels, dtype=np.int64), tuple(missing))

@@ -8,11 +8,11 @@ from typing import Any
 
 from manifests.record import VideoRecord
 from pipeline.datasets import load_dataset
-from pipeline.errors import CheckpointError, ManifestError, option_errors
+from pipeline.errors import CheckpointError, ManifestError, OptionError, option_errors
 from pipeline.training.precision import choose_device
 from pipeline.workspace import Workspace
-from student.clips import ClipReader, select_records
-from student.dataset import EvaluationDataset, TrainDataset
+from student.clips import select_records
+from student.dataset import EvaluationDataset
 from student.evaluation import Views, Windows, evaluate_model
 from student.recipes import RunConfig, TrainConfig, apply_overrides, read_recipe, read_run_config
 from student.runs import (
@@ -22,7 +22,6 @@ from student.runs import (
     check_resumed,
     describe_videos,
     existing_run,
-    leave_out_dangerous,
     list_class_names,
     load_initial_weights,
     load_student,
@@ -30,8 +29,8 @@ from student.runs import (
     start_run,
 )
 from student.scores import measure_accuracy, save_scores
-from student.train import TrainSummary, train_loop
-from student.transforms import MultiScaleCrop
+from student.train import TrainSummary
+from student.training_job import TrainJob, run_training, select_usable
 
 DEFAULT_RECIPE = "kinetics400"
 DEFAULT_SPLIT = "train"
@@ -52,6 +51,8 @@ class TrainRequest:
         resume: go on with the run.
         loader_workers: processes that read; 0 reads in this one.
         cache_mib: memory for decoded clips, of all loading processes together.
+        workers: processes that train together by Ray Train; 0 trains in this one, without Ray.
+        address, gpus_per_worker: see `TrainCluster`.
     """
 
     dataset: str
@@ -64,6 +65,9 @@ class TrainRequest:
     resume: bool = False
     loader_workers: int = 0
     cache_mib: int = 0
+    workers: int = 0
+    address: str | None = None
+    gpus_per_worker: float | None = None
 
 
 def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainSummary]:
@@ -73,6 +77,21 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
         OptionError: an override, a value or a combination of values that is wrong.
         KinetError: manifest, labels, run, weights or reading are at fault, each in its own class.
     """
+    if request.address and not request.workers:
+        raise OptionError("--address: say by --workers how many processes of the cluster train")
+    job = plan_training(workspace, request)
+    if request.workers:
+        # Ray takes seconds to import, and training in this process needs none of it.
+        from pipeline.training.cluster import TrainCluster
+        from student.cluster_training import train_on_cluster
+
+        cluster = TrainCluster(request.workers, request.address, request.gpus_per_worker)
+        return job.run_dir, train_on_cluster(job, cluster)
+    return job.run_dir, run_training(job, device=choose_device(), resume=request.resume)
+
+
+def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
+    """Resolve what was asked for into a run's configuration, check it, and make the folder of a new run."""
     recipe = None if request.recipe is None and request.resume else read_recipe(request.recipe or DEFAULT_RECIPE)
     with option_errors():
         if recipe is not None:
@@ -87,10 +106,7 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
     manifest = load_dataset(workspace, request.dataset)
     split = request.split or (saved.split if saved else DEFAULT_SPLIT)
     fold = request.fold or (saved.fold if saved else 1)
-    records, set_aside = leave_out_dangerous(
-        select_records(manifest, dataset=request.dataset, split=split, fold=fold),
-        workspace.shards_dir(request.dataset),
-    )
+    records, _ = select_usable(workspace, manifest, request.dataset, split, fold)
     class_names = list_class_names(manifest)
     config = RunConfig(
         dataset=request.dataset,
@@ -98,28 +114,27 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
         fold=fold,
         num_classes=len(class_names),
         videos=describe_videos(records),
-        init=str(request.init) if request.init else (saved.init if saved else ""),
+        init=str(request.init.absolute()) if request.init else (saved.init if saved else ""),
         recipe=recipe,
     )
     if saved is not None:
         check_resumed(run_dir, saved, config)
-    dataset = _train_dataset(workspace, config, records, request)
     with option_errors():
         model = build_run_student(config)
     load_initial_weights(model, config)
+    if recipe.validation_split:
+        select_records(manifest, dataset=request.dataset, split=recipe.validation_split, fold=fold)
+    if recipe.model == "kinet":
+        open_labels(workspace, request.dataset, records)
     if saved is None:
         start_run(run_dir, config, class_names)
-    summary = train_loop(
-        recipe,
-        model,
-        dataset,
-        run_dir=run_dir,
-        device=choose_device(),
-        resume=request.resume,
+    return TrainJob(
+        workspace=workspace,
+        run=run,
+        config=config,
         loader_workers=request.loader_workers,
-        left_out=set_aside,
+        cache_mib=request.cache_mib,
     )
-    return run_dir, summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +177,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
     manifest = load_dataset(workspace, request.dataset)
     fold = request.fold or (config.fold if request.dataset == config.dataset else 1)
     split = request.split or _evaluation_split(manifest, request.dataset, fold)
-    records, set_aside = leave_out_dangerous(
-        select_records(manifest, dataset=request.dataset, split=split, fold=fold),
-        workspace.shards_dir(request.dataset),
-    )
+    records, set_aside = select_usable(workspace, manifest, request.dataset, split, fold)
     check_classes(run_dir, records)
     model, step = load_student(run_dir, config)
     scores = evaluate_model(
@@ -198,22 +210,6 @@ def check_classes(run_dir: Path, records: Sequence[VideoRecord]) -> None:
                 f"video {record.video_id}: class {record.label} is {record.class_name!r} in the manifest and {known!r} "
                 f"in run {run_dir.name}; build the manifest with the classes that the run was trained on"
             )
-
-
-def _train_dataset(
-    workspace: Workspace, config: RunConfig, records: list[VideoRecord], request: TrainRequest
-) -> TrainDataset:
-    """Join manifest and shards; a student without auxiliary branches needs no labels."""
-    recipe = config.recipe
-    labels = open_labels(workspace, config.dataset, records) if recipe.model == "kinet" else None
-    cache_bytes = request.cache_mib * 2**20 // max(1, request.loader_workers)
-    return TrainDataset(
-        records,
-        reader=ClipReader(labels, cache_bytes=cache_bytes),
-        num_segments=recipe.num_segments,
-        crop=MultiScaleCrop(recipe.input_size, recipe.scales, recipe.max_distort, recipe.flip_probability),
-        seed=recipe.seed,
-    )
 
 
 def _default_run_name(request: TrainRequest, recipe: TrainConfig | None) -> str:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from manifests.record import VideoRecord
 from pipeline.errors import KinetError, Reason
 from pipeline.training.seeds import epoch_order, num_epoch_steps, step_items
+from pipeline.training.world import ALONE, World
 from student.dataset import (
     ClipKey,
     DroppedVideo,
@@ -33,7 +34,7 @@ class LoadingError(KinetError):
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Which videos each optimiser step of a run reads: a pure function of these five numbers.
+    """Which videos each optimiser step of a run reads: a pure function of these values.
 
     Attributes:
         num_videos: of the data set.
@@ -41,6 +42,7 @@ class StepPlan:
         micro_batch: videos read together; a step is as many micro-batches as it needs.
         epochs: of the run.
         seed: of the order.
+        world: the processes that share every step; the videos of a step are dealt out to them in turn.
     """
 
     num_videos: int
@@ -48,6 +50,7 @@ class StepPlan:
     micro_batch: int
     epochs: int
     seed: int
+    world: World = ALONE
 
     @property
     def epoch_steps(self) -> int:
@@ -61,25 +64,27 @@ class StepPlan:
 
     @property
     def step_videos(self) -> int:
-        """Videos of one step."""
+        """Videos of one step, of all ranks together."""
         return min(self.batch_size, self.num_videos)
 
     @property
     def step_micro_batches(self) -> int:
-        """Micro-batches of one step."""
-        return -(-self.step_videos // self.micro_batch)
+        """Micro-batches of one step on one rank; a rank left without videos has one that is empty."""
+        rank_videos = len(range(self.world.rank, self.step_videos, self.world.size))
+        return max(1, -(-rank_videos // self.micro_batch))
 
     def epoch_of(self, step: int) -> int:
         """Return the epoch, counted from 0, that a step (counted from 0 over the run) belongs to."""
         return step // self.epoch_steps
 
     def micro_batches(self, step: int) -> list[list[ClipKey]]:
-        """List the micro-batches of one step."""
+        """List this rank's micro-batches of one step."""
         epoch = self.epoch_of(step)
         order = epoch_order(self.num_videos, seed=self.seed, epoch=epoch)
         items = step_items(order, step % self.epoch_steps, self.batch_size).tolist()
-        keys = [ClipKey(epoch, index) for index in items]
-        return [keys[start : start + self.micro_batch] for start in range(0, len(keys), self.micro_batch)]
+        keys = [ClipKey(epoch, index) for index in items[self.world.rank :: self.world.size]]
+        starts = range(0, self.step_micro_batches * self.micro_batch, self.micro_batch)
+        return [keys[start : start + self.micro_batch] for start in starts]
 
     def micro_batch_at(self, place: int) -> list[ClipKey]:
         """Return a micro-batch by its place in the run, from 0."""

@@ -6,6 +6,7 @@ Shape suffixes: V videos, K classes.
 import json
 import zipfile
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ class Scores:
             raise ValueError(
                 f"scores of {len(self.video_ids)} videos: found logits {self.logits.shape}, labels {self.labels.shape}"
             )
+
+    @classmethod
+    def join(cls, parts: "Sequence[Scores]", missing: Iterable[MissingVideo] = ()) -> "Scores":
+        """Join the scores of several processes, each of other videos, and further videos that are missing."""
+        scored = [part for part in parts if part.video_ids]
+        return cls(
+            video_ids=tuple(name for part in scored for name in part.video_ids),
+            logits=np.concatenate([part.logits for part in scored]) if scored else np.empty((0, 0), np.float32),
+            labels=np.concatenate([np.asarray(part.labels, np.int64) for part in parts]),
+            missing=(*missing, *(video for part in parts for video in part.missing)),
+        )
 
 
 @dataclass(frozen=True)

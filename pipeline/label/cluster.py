@@ -6,17 +6,12 @@ replaces dead actors itself, so that it can count what happened.
 
 import logging
 import os
-import socket
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Ray would hide the GPUs from actors that ask for none; the choice of device is the worker's.
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
@@ -26,6 +21,7 @@ from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
+from pipeline.ray_cluster import connect
 from pipeline.shards import Receipt, ShardHeader
 
 logger = logging.getLogger(__name__)
@@ -144,30 +140,8 @@ class RayPool:
             )
 
     def _connect(self) -> None:
-        # An empty working directory: Ray puts the driver's first on the workers' path, and a folder called pipeline
-        # there would shadow this package.
-        runtime_env = {"working_dir": self._empty_dir.name}
-        if self._settings.address is None:
-            num_cpus = max(os.cpu_count() or 1, self._settings.num_workers or 1)
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env=runtime_env,
-            )
-            return
-        _require_listener(self._settings.address)
-        try:
-            ray.init(
-                address=self._settings.address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env=runtime_env,
-            )
-        except ConnectionError as error:
-            raise _no_cluster(self._settings.address, str(error)) from error
+        num_cpus = max(os.cpu_count() or 1, self._settings.num_workers or 1)
+        connect(self._settings.address, num_cpus=num_cpus, empty_dir=self._empty_dir.name)
 
     def _start_actor(self) -> Any:
         # Two threads: one labels, the other answers how far it is.
@@ -201,24 +175,6 @@ def _get(reference: Any) -> Any:
         if isinstance(error.cause, KinetError):
             raise error.cause from error
         raise
-
-
-def _require_listener(address: str) -> None:
-    """Raise KinetError where nothing listens at ``host:port``: Ray itself would go on asking for ten minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise _no_cluster(address, error.strerror or str(error)) from error
-
-
-def _no_cluster(address: str, cause: str) -> KinetError:
-    return KinetError(
-        f"no Ray cluster at {address} ({' '.join(cause.split())[:200]}); start one with `ray start --head`, "
-        "or leave --address away to label on this machine"
-    )
 
 
 def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:

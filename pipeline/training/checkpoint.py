@@ -1,8 +1,8 @@
 """Checkpoints that are either whole or not there, and that hold plain data only.
 
 A checkpoint is `checkpoints/step-00000120.pt` in the run's folder: written under another name, synced, then renamed.
-It holds tensors, numbers, strings, lists and dictionaries, so that it loads with `weights_only=True`; nothing in it is
-ever executed.
+The best one, where a run validates, is `checkpoints/best.pt`. A checkpoint holds tensors, numbers, strings, lists and
+dictionaries, so that it loads with `weights_only=True`; nothing in it is ever executed.
 """
 
 import logging
@@ -20,6 +20,7 @@ from pipeline.training.weights import read_plain_file
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = 1
+BEST_NAME = "best.pt"
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
@@ -42,8 +43,22 @@ def save_checkpoint(state: Mapping[str, Any], checkpoint_dir: Path, *, step: int
         WorkspaceError, CheckpointError: the disk is full or refuses the write; the earlier checkpoints are untouched.
     """
     path = checkpoint_path(checkpoint_dir, step)
+    _write(state, path)
+    for old_path in list_checkpoints(checkpoint_dir)[:-keep]:
+        old_path.unlink(missing_ok=True)
+    return path
+
+
+def save_best(state: Mapping[str, Any], checkpoint_dir: Path) -> Path:
+    """Write the best checkpoint so far, `best.pt`, atomically over the one before; raises as `save_checkpoint`."""
+    path = checkpoint_dir / BEST_NAME
+    _write(state, path)
+    return path
+
+
+def _write(state: Mapping[str, Any], path: Path) -> None:
     try:
-        checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as part_path:
             torch.save({"format": CHECKPOINT_FORMAT, **state}, part_path)
     except OSError as error:
@@ -53,9 +68,6 @@ def save_checkpoint(state: Mapping[str, Any], checkpoint_dir: Path, *, step: int
             f"checkpoint {path}: cannot be written ({str(error).splitlines()[0]}); the earlier ones are kept: "
             "free some disk space, then go on with --resume"
         ) from error
-    for old_path in list_checkpoints(checkpoint_dir)[:-keep]:
-        old_path.unlink(missing_ok=True)
-    return path
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:

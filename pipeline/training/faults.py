@@ -18,15 +18,17 @@ class FaultLog:
 
     Args:
         run_dir: the run's folder; it must exist.
+        writes: False counts alone, and leaves file and log to another rank.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, *, writes: bool = True) -> None:
         self._path = run_dir / FAULTS_FILE
+        self._writes = writes
         self._seen: dict[tuple[str, str], str] = {}
         if self._path.exists():
             text = self._path.read_text(encoding="utf-8")
             whole, _, cut_short = text.rpartition("\n")
-            if cut_short:  # by a crash; the next line must not be joined to it
+            if cut_short and writes:  # by a crash; the next line must not be joined to it
                 write_atomically(self._path, f"{whole}\n" if whole else "")
             for line in whole.splitlines():
                 fault = json.loads(line)
@@ -37,6 +39,8 @@ class FaultLog:
         if (name, kind) in self._seen:
             return
         self._seen[name, kind] = message
+        if not self._writes:
+            return
         logger.warning("%s: %s (%s)", name, message, kind)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"name": name, "kind": kind, "message": message}) + "\n")

@@ -62,6 +62,12 @@ def read_metrics(run_dir: Path) -> list[dict[str, float]]:
     return rows
 
 
+def read_last_step(run_dir: Path) -> int:
+    """Return the last step that metrics.jsonl tells of, 0 where it tells of none."""
+    rows = read_metrics(run_dir)
+    return int(rows[-1]["step"]) if rows else 0
+
+
 class RunProgress:
     """Show how far a run is: a live bar on a terminal, else one line now and then; both on stderr.
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 # Streams that share a seed must not share numbers.
 _ORDER_STREAM = 0
 _ITEM_STREAM = 1
+_DROPOUT_STREAM = 2
 
 
 def epoch_order(num_items: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -16,6 +17,13 @@ def epoch_order(num_items: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
 def item_generator(index: int, *, seed: int, epoch: int) -> np.random.Generator:
     """Make the generator of everything random about one item in one epoch."""
     return np.random.default_rng([seed, _ITEM_STREAM, epoch, index])
+
+
+def dropout_seed(seed: int, rank: int) -> int:
+    """Return the seed of torch's own generator on a rank: the run's seed on rank 0, another on every other rank."""
+    if rank == 0:
+        return seed
+    return int(np.random.default_rng([seed, _DROPOUT_STREAM, rank]).integers(2**63))
 
 
 def num_epoch_steps(num_items: int, batch_size: int) -> int:

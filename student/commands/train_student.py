@@ -34,6 +34,15 @@ from pipeline.workspace import Workspace
 @click.option("--resume", is_flag=True, help="Go on with the run from its last checkpoint.")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
 @click.option("--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that train together by Ray Train; 0 trains in this one, without Ray.",
+)
+@click.option("--address", metavar="RAY", help="A running Ray cluster, e.g. auto.  [default: one on this machine]")
+@click.option("--gpus-per-worker", type=click.FloatRange(0), help="[default: 1 where the cluster has enough]")
 @json_option
 @workspace_option
 @debug_option
@@ -52,8 +61,14 @@ def train_student(
     resume: bool,
     loader_workers: int,
     cache_mib: int,
+    workers: int,
+    address: str | None,
+    gpus_per_worker: float | None,
 ) -> None:
-    """Train KINet or TSN on a data set and its labels; checkpoints and metrics go to the run's folder."""
+    """Train KINet or TSN on a data set and its labels; checkpoints and metrics go to the run's folder.
+
+    The recipe's batch size is that of all workers together.
+    """
     from student.jobs import TrainRequest, train_run
 
     named = [f"{key}={value}" for key, value in (("model", model), ("backbone", backbone)) if value is not None]
@@ -68,6 +83,9 @@ def train_student(
         resume=resume,
         loader_workers=loader_workers,
         cache_mib=cache_mib,
+        workers=workers,
+        address=address,
+        gpus_per_worker=gpus_per_worker,
     )
     run_dir, summary = train_run(workspace, request)
     if as_json:
@@ -76,3 +94,5 @@ def train_student(
     unused = ", ".join(f"{count} {kind}" for kind, count in summary.faults.items()) or "none"
     loss = "nothing left to do" if summary.loss is None else f"loss {summary.loss:.4f}"
     click.echo(f"{run_dir}: {summary.steps} steps, {loss}, {summary.seconds:.0f} s; unusable: {unused}")
+    if summary.best is not None:
+        click.echo(f"best: top-1 {summary.best['val_top1']:.1%} in validation, after {summary.best['step']:.0f} steps")

@@ -35,6 +35,11 @@ class TrainConfig:
         precision: "auto" is bfloat16 on CUDA and float32 elsewhere; weights and optimiser are always float32.
         seed: of everything random.
         log_every: optimiser steps between two lines of metrics.
+        diagnose_every: optimiser steps between two diagnoses (see `student.diagnosis`); 0 makes none. They stand in
+            the metrics' lines, so `log_every` should divide it.
+        validation_split: of the data set; after an epoch its videos are scored by `num_segments` frames and one crop,
+            and the best checkpoint by top-1 is kept beside the last. "" validates nothing.
+        validate_every: epochs between two validations; the last epoch is always validated.
         checkpoint_every: optimiser steps between two checkpoints; 0 saves at each epoch's end alone.
         kinet: the readings of the paper KINet is built by.
 
@@ -70,6 +75,9 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 10
     checkpoint_every: int = 0
+    diagnose_every: int = 0
+    validation_split: str = ""
+    validate_every: int = 1
     kinet: KINetOptions = field(default_factory=KINetOptions)
 
     def __post_init__(self) -> None:
@@ -77,7 +85,8 @@ class TrainConfig:
         check_choice("precision", self.precision, PRECISIONS)
         for name in ("num_segments", "input_size", "epochs", "batch_size", "micro_batch", "log_every"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("seed", "max_distort", "checkpoint_every"):
+        self._check("validate_every", self.validate_every >= 1, "1 or more")
+        for name in ("seed", "max_distort", "checkpoint_every", "diagnose_every"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in ("weight_decay", "clip_norm", "action_weight", "human_weight", "scene_weight", "scene_temperature"):
             self._check(name, 0 <= getattr(self, name) < float("inf"), "0 or more")
@@ -95,6 +104,10 @@ class TrainConfig:
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:
             raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
+
+    def validates_after(self, epoch: int) -> bool:
+        """Tell whether the student is validated when `epoch` epochs are done."""
+        return bool(self.validation_split) and (epoch % self.validate_every == 0 or epoch == self.epochs)
 
     def learning_rate_at(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""

@@ -14,10 +14,7 @@ import torch
 
 from pipeline.cli import main
 from pipeline.training.checkpoint import list_checkpoints, load_latest_checkpoint
-
-SMALL = ["--recipe", "small", "--backbone", "squeezenet1_1", "--loader-workers", "0"]
-for change in ("input_size=48", "epochs=2", "batch_size=2", "micro_batch=2", "milestones=[]", "log_every=1"):
-    SMALL += ["--set", change]
+from tests.student.workspaces import SMALL
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

@@ -1,0 +1,61 @@
+"""Connecting to Ray: a running cluster, or one on this machine for this process alone."""
+
+import logging
+import os
+import socket
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray would hide the GPUs from actors that ask for none; the choice of device is the worker's.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+from pipeline.errors import KinetError
+
+
+def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
+    """Connect this process to Ray; `ray.shutdown` ends it.
+
+    Args:
+        address: of a running cluster ("auto", "ray://host:10001"); None starts one on this machine.
+        num_cpus: of the cluster on this machine.
+        empty_dir: becomes the workers' working directory. Ray puts the driver's first on their path, and a folder
+            called pipeline there would shadow this package.
+
+    Raises:
+        KinetError: no cluster answers at the address.
+    """
+    runtime_env = {"working_dir": empty_dir}
+    if address is None:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=runtime_env,
+        )
+        return
+    _require_listener(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=runtime_env)
+    except ConnectionError as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _require_listener(address: str) -> None:
+    """Raise KinetError where nothing listens at ``host:port``: Ray itself would go on asking for ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or str(error)) from error
+
+
+def _no_cluster(address: str, cause: str) -> KinetError:
+    return KinetError(
+        f"no Ray cluster at {address} ({' '.join(cause.split())[:200]}); start one with `ray start --head`, "
+        "or leave --address away to work on this machine"
+    )

@@ -1,0 +1,194 @@
+"""One optimiser step: gradients of its micro-batches added up, over all ranks, then the weights moved."""
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.optim import SGD
+
+from pipeline.errors import KinetError
+from pipeline.training.faults import FaultLog
+from pipeline.training.precision import autocast
+from pipeline.training.world import World
+from student.build import Student
+from student.dataset import TrainBatch
+from student.diagnosis import CbiProbe, measure_agreement, measure_task_gradients
+from student.kinet import KINet
+from student.loading import StepPlan
+from student.losses import JointTargets, LossWeights, joint_loss
+from student.normalisation import normalise
+from student.recipes.config import TrainConfig
+
+# Kind of fault under which a frame is counted that is not the one that stage one labelled.
+FRAME_MISMATCH = "frame_mismatch"
+
+Fault = tuple[str, str, str]  # what `FaultLog.note` takes: name, kind, message
+
+
+class TrainingError(KinetError):
+    """The run cannot go on: the loss is no number, or nothing can be read."""
+
+
+class Stepper:
+    """Take one optimiser step at a time; the parts that every step needs, in one place.
+
+    Args:
+        config: the recipe.
+        model: on `device`, in training mode.
+        optimizer: of its parameters, with `lr_factor` in each group.
+        plan: which videos each step reads.
+        device: CPU or CUDA.
+        batches: this rank's micro-batches, from the first step to be taken on.
+        faults: where unusable videos and frames are counted; only rank 0 writes.
+        world: the processes that take the steps together.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Student,
+        optimizer: SGD,
+        plan: StepPlan,
+        device: torch.device,
+        batches: Iterator[TrainBatch],
+        faults: FaultLog,
+        world: World,
+    ) -> None:
+        self.faults = faults
+        self._config, self._model, self._optimizer, self._plan = config, model, optimizer, plan
+        self._device, self._batches, self._world = device, batches, world
+        self._weights = LossWeights(config.action_weight, config.human_weight, config.scene_weight)
+        self._empty_steps = 0
+        self._diagnosis: dict[str, float] = {}
+
+    def take(self, step: int) -> dict[str, float]:
+        """Add up the gradients of the step's micro-batches, then move the weights; return what is logged.
+
+        Every video that could be read counts alike; the auxiliary losses are means over a micro-batch's labelled
+        frames.
+        """
+        began = time.monotonic()
+        epoch = self._plan.epoch_of(step)
+        rate = self._config.learning_rate_at(epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["lr_factor"]
+        self._optimizer.zero_grad(set_to_none=True)
+        self._diagnosis = {}
+        diagnosed = bool(self._config.diagnose_every) and (step + 1) % self._config.diagnose_every == 0
+        parts = [torch.zeros(5, device=self._device)]
+        num_videos = num_frames = num_labelled = num_masks = num_scenes = 0
+        wait_sec = 0.0
+        batches: list[TrainBatch] = []
+        for _ in range(self._plan.step_micro_batches):
+            asked = time.monotonic()
+            batch = next(self._batches)
+            wait_sec += time.monotonic() - asked
+            if batch.fault is not None:
+                raise batch.fault
+            batches.append(batch._replace(frames=torch.empty(0)))
+            if len(batch.action) == 0:
+                continue
+            share = len(batch.action) / self._plan.step_videos
+            parts.append(self._accumulate(batch, share, diagnosed and num_videos == 0) * share)
+            num_videos += len(batch.action)
+            num_frames += batch.has_label.numel()
+            num_labelled += int(batch.has_label.sum())
+            num_masks += int(batch.has_mask.sum())
+            num_scenes += int(batch.has_scene.sum())
+        faults = _list_faults(batches)
+        counts = torch.tensor(
+            [num_videos, num_frames, num_labelled, num_masks, num_scenes, len(faults)], device=self._device
+        )
+        num_videos, num_frames, num_labelled, num_masks, num_scenes, num_faults = self._world.sum(counts).tolist()
+        if num_faults:
+            self._note_faults(faults)
+        values = {"epoch": float(epoch), "learning_rate": rate, "videos": float(num_videos)}
+        if num_videos == 0:
+            self._count_empty_step(step)
+            return values
+        self._empty_steps = 0
+        readable_factor = self._plan.step_videos / num_videos
+        totals = self._world.sum(torch.stack(parts).sum(dim=0)) * readable_factor
+        loss, action, human, scene, correct = totals.tolist()
+        self._world.sum_gradients(self._model.parameters())
+        if readable_factor > 1:
+            for parameter in self._model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad *= readable_factor
+        limit = self._config.clip_norm or float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(self._model.parameters(), limit))
+        if not (abs(loss) < float("inf") and norm < float("inf")):
+            raise TrainingError(
+                f"step {step + 1} (epoch {epoch + 1}): loss {loss}, gradient norm {norm}; the run stopped before this "
+                "step. Lower the rate (--set learning_rate=...) or try --set precision=float32 in a new --run"
+            )
+        self._optimizer.step()
+        self._world.average_statistics(self._model)
+        seconds = time.monotonic() - began
+        return values | {
+            "loss": loss,
+            "loss_action": action,
+            "loss_human": human,
+            "loss_scene": scene,
+            "train_top1": correct,
+            "gradient_norm": norm,
+            "labelled_share": num_labelled / num_frames,
+            "mask_share": num_masks / num_frames,
+            "scene_share": num_scenes / num_frames,
+            "frames_per_sec": num_frames / seconds,
+            "data_wait_share": wait_sec / seconds,
+            **self._diagnosis,
+        }
+
+    def _accumulate(self, batch: TrainBatch, share: float, diagnosed: bool) -> Tensor:
+        """Add one micro-batch's gradients; return float32 [5]: total, action, human, scene losses, share correct."""
+        frames = batch.frames.to(self._device, non_blocking=True)
+        targets = JointTargets(
+            action=batch.action.to(self._device, non_blocking=True),
+            masks=batch.masks.to(self._device, non_blocking=True),
+            scene=batch.scene_indices[:, :, 0].to(self._device, non_blocking=True),
+            has_label=batch.has_label.to(self._device, non_blocking=True),
+            scene_indices=batch.scene_indices.to(self._device, non_blocking=True),
+            scene_probs=batch.scene_probs.to(self._device, non_blocking=True),
+            has_mask=batch.has_mask.to(self._device, non_blocking=True),
+            has_scene=batch.has_scene.to(self._device, non_blocking=True),
+        )
+        temperature = self._config.scene_temperature or None
+        probe = CbiProbe(self._model, enabled=diagnosed)
+        with autocast(self._config.precision, self._device), probe:
+            outputs = self._model(normalise(frames, self._model.normalisation))
+            losses = joint_loss(outputs, targets, self._weights, scene_temperature=temperature)
+        if diagnosed:
+            self._diagnosis = probe.statistics | measure_agreement(outputs, targets)
+            if isinstance(self._model, KINet):
+                self._diagnosis |= measure_task_gradients(self._model.trunk, losses, self._weights)
+            if outputs.edge_entropy is not None:
+                self._diagnosis["akg_edge_entropy"] = float(outputs.edge_entropy)
+        (losses.total * share).backward()
+        correct = (outputs.action_logits.argmax(dim=1) == targets.action).float().mean()
+        parts = (losses.total, losses.action, losses.human, losses.scene, correct)
+        return torch.stack([part.detach().float() for part in parts])
+
+    def _note_faults(self, mine: list[Fault]) -> None:
+        """Count what any rank could not use, on every rank alike."""
+        for faults in self._world.gather(mine):
+            for name, kind, message in faults:
+                self.faults.note(name, kind, message)
+
+    def _count_empty_step(self, step: int) -> None:
+        self._empty_steps += 1
+        if self._empty_steps >= self._plan.epoch_steps:
+            raise TrainingError(
+                f"step {step + 1}: not one video of a whole epoch can be read ({self.faults.counts}); see faults.jsonl "
+                "in the run's folder, then run kinet-pipeline manifest check"
+            )
+
+
+def _list_faults(batches: list[TrainBatch]) -> list[Fault]:
+    dropped = [(video.video_id, video.reason, video.message) for batch in batches for video in batch.dropped]
+    return dropped + [
+        (f"{video_id}#{frame}", FRAME_MISMATCH, f"frame {frame} is not the one labelled; its label is left out")
+        for batch in batches
+        for video_id, frame in batch.mismatched
+    ]

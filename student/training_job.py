@@ -1,0 +1,128 @@
+"""A training run that is ready to go: in this process, or in each of several."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from manifests.record import VideoRecord
+from pipeline.datasets import load_dataset
+from pipeline.errors import ManifestError
+from pipeline.training.world import ALONE, World
+from pipeline.workspace import Workspace
+from student.build import Student
+from student.clips import ClipReader, select_records
+from student.dataset import DroppedVideo, EvaluationDataset, TrainDataset
+from student.evaluation import Views, score_videos
+from student.recipes import RunConfig, TrainConfig
+from student.runs import build_run_student, describe_videos, leave_out_dangerous, load_initial_weights, open_labels
+from student.scores import MissingVideo, Scores, measure_accuracy
+from student.train import TrainSummary, train_loop
+from student.transforms import MultiScaleCrop
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """What a process needs to train a run; small enough to be sent to another machine.
+
+    Attributes:
+        workspace: reachable under the same path on every machine.
+        run: the run's name; its folder and configuration are there.
+        config: the run's resolved configuration.
+        loader_workers: processes that read, for each training process; 0 reads in the training process.
+        cache_mib: memory for decoded clips, of all loading processes of one training process together.
+    """
+
+    workspace: Workspace
+    run: str
+    config: RunConfig
+    loader_workers: int = 0
+    cache_mib: int = 0
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder."""
+        return self.workspace.run_dir(self.run)
+
+
+def run_training(job: TrainJob, *, device: torch.device, resume: bool, world: World = ALONE) -> TrainSummary:
+    """Train a run in this process, as one of `world`.
+
+    Raises:
+        KinetError: manifest, labels, weights or reading are at fault, each in its own class.
+    """
+    config = job.config
+    manifest = load_dataset(job.workspace, config.dataset)
+    records, left_out = select_usable(job.workspace, manifest, config.dataset, config.split, config.fold)
+    if describe_videos(records) != config.videos:
+        raise ManifestError(
+            f"data set {config.dataset}: {describe_videos(records)} here, {config.videos} where the run was started; "
+            "every machine must see the same workspace"
+        )
+    model = build_run_student(config)
+    load_initial_weights(model, config)
+    return train_loop(
+        config.recipe,
+        model,
+        _train_dataset(job, records),
+        run_dir=job.run_dir,
+        device=device,
+        resume=resume,
+        loader_workers=job.loader_workers,
+        left_out=left_out,
+        validate=_make_validation(job, manifest, device, world),
+        world=world,
+    )
+
+
+def select_usable(
+    workspace: Workspace, manifest: list[VideoRecord], dataset: str, split: str, fold: int
+) -> tuple[list[VideoRecord], tuple[DroppedVideo, ...]]:
+    """Choose the videos of a split, without those that crashed stage one, which are returned apart."""
+    records = select_records(manifest, dataset=dataset, split=split, fold=fold)
+    return leave_out_dangerous(records, workspace.shards_dir(dataset))
+
+
+def _train_dataset(job: TrainJob, records: list[VideoRecord]) -> TrainDataset:
+    """Join manifest and shards; a student without auxiliary branches needs no labels."""
+    recipe = job.config.recipe
+    labels = open_labels(job.workspace, job.config.dataset, records) if recipe.model == "kinet" else None
+    cache_bytes = job.cache_mib * 2**20 // max(1, job.loader_workers)
+    return TrainDataset(
+        records,
+        reader=ClipReader(labels, cache_bytes=cache_bytes),
+        num_segments=recipe.num_segments,
+        crop=MultiScaleCrop(recipe.input_size, recipe.scales, recipe.max_distort, recipe.flip_probability),
+        seed=recipe.seed,
+    )
+
+
+def _make_validation(
+    job: TrainJob, manifest: list[VideoRecord], device: torch.device, world: World
+) -> Callable[[Student], Mapping[str, float]] | None:
+    """Make what scores the student on the validation split: `num_segments` frames and the centre crop of each video.
+
+    Each rank scores its share of the videos.
+    """
+    recipe: TrainConfig = job.config.recipe
+    if not recipe.validation_split:
+        return None
+    config = job.config
+    records, left_out = select_usable(job.workspace, manifest, config.dataset, recipe.validation_split, config.fold)
+    views = Views(
+        num_segments=recipe.num_segments, num_crops=1, window_size=recipe.num_segments, input_size=recipe.input_size
+    )
+    dataset = EvaluationDataset(
+        records[world.rank :: world.size], num_segments=views.num_segments, input_size=views.input_size
+    )
+
+    def validate(model: Student) -> dict[str, float]:
+        mine = score_videos(
+            model, dataset, views, device=device, precision=recipe.precision, loader_workers=job.loader_workers
+        )
+        scores = Scores.join(world.gather(mine), [MissingVideo(*video) for video in left_out])
+        figures = asdict(measure_accuracy(scores))
+        return {f"val_{name}": float(figures[name]) for name in ("top1", "top5", "mean_class", "missing")}
+
+    return validate
