@@ -59,6 +59,9 @@ class VideoFile:
         self.report.num_indexed = len(self.stream.index_entries)
         self._damage = DamageTrace()
         self._reformatter = VideoReformatter()
+        # Packets whose picture has not come yet, from the first keyframe on.
+        self._awaited: set[int] = set()
+        self._first_keyframe_pts: int | None = None
 
     def __enter__(self) -> "VideoFile":
         return self
@@ -95,6 +98,7 @@ class VideoFile:
         for frame in self._decoded():
             # A decoder may flush a picture that no packet is known for; it counts as the last packet's.
             number = frame.opaque[0] if isinstance(frame.opaque, tuple) else report.num_packets - 1
+            self._awaited.discard(number)
             if frame.is_corrupt:
                 self._damage.add(number)
             damaged = self._damage.reaches(number, frame.pts)
@@ -162,6 +166,8 @@ class VideoFile:
                 report.packet_pts.append(NO_PTS if packet.pts is None else packet.pts)
             if packet.is_keyframe:
                 self._damage.begin_group(number, packet.pts)
+            if self._owes_picture(packet):
+                self._awaited.add(number)
         with av.logging.Capture() as log:
             try:
                 frames = packet.decode()
@@ -174,6 +180,18 @@ class VideoFile:
             self._damage.add(number)
         return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
 
+    def _owes_picture(self, packet: av.Packet) -> bool:
+        """Say whether a packet of an intact file gives a picture of its own.
+
+        Not so what stands before the first keyframe, or leans on it and is shown before it (the file was cut there),
+        and not in MPEG-4 part 2, where pictures may be packed in twos, with a placeholder after.
+        """
+        if packet.is_keyframe and self._first_keyframe_pts is None:
+            self._first_keyframe_pts = NO_PTS if packet.pts is None else packet.pts
+        if self._first_keyframe_pts is None or packet.is_discard or self.stream.codec_context.name == "mpeg4":
+            return False
+        return packet.pts is None or packet.pts >= self._first_keyframe_pts
+
     def _judge(self, end_sec: float) -> None:
         """Say whether what was decoded is the whole video."""
         duration_sec = missing_sec = None
@@ -181,6 +199,7 @@ class VideoFile:
             duration_sec = self._container.duration / av.time_base
             missing_sec = (self._container.start_time or 0) / av.time_base + duration_sec - end_sec
         report = self.report
+        report.num_pictureless = len(self._awaited)
         fault, note = find_fault(report, duration_sec, missing_sec or 0.0), None
         if fault is None and report.num_frames and not report.count_is_explained:
             fault, note = settle_count(report, count_with_decord(self.path))

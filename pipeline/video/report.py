@@ -27,6 +27,7 @@ class DecodeReport:
         num_discarded: those among them that an edit list hides.
         packet_pts: presentation times of those that it does not hide, in the order of the file.
         num_undecodable, last_error: packets that do not decode, and what the decoder said of the last one.
+        num_pictureless: packets that should have given a picture and did not, those that do not decode among them.
         fault: the typed reason and message why this is not the whole video, or None.
         note: for a whole video, what is odd about it; else None.
     """
@@ -42,6 +43,7 @@ class DecodeReport:
     packet_pts: "array[int]" = field(default_factory=lambda: array("q"))
     num_undecodable: int = 0
     last_error: str = ""
+    num_pictureless: int = 0
     fault: tuple[Reason, str] | None = None
     note: str | None = None
 
@@ -80,6 +82,9 @@ def find_fault(report: DecodeReport, duration_sec: float | None, missing_sec: fl
         return Reason.TRUNCATED, f"the last {missing_sec:.1f} s that the header declares are missing"
     if report.num_undecodable:
         return Reason.FRAME_COUNT, f"{report.num_undecodable} of {found} packets do not decode: {report.last_error}"
+    if report.num_pictureless:
+        # A second decoder is no witness here: it loses the same pictures.
+        return Reason.FRAME_COUNT, f"{report.num_pictureless} of {found} packets give no picture"
     if report.num_corrupt:
         return Reason.CORRUPT, f"{report.num_corrupt} of {report.num_frames} frames are damaged"
     return None

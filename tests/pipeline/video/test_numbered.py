@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import Reason
 from pipeline.video import VideoFile, read_frames
-from pipeline.video.report import DecodeReport, settle_count
+from pipeline.video.report import DecodeReport, find_fault, settle_count
 from pipeline.video.second_opinion import SecondCount, count_with_decord
 from tests.pipeline.video.numbered import PATCHES, numbered_frames, read_number, read_patches
 from tests.videos import write_video
@@ -202,6 +202,16 @@ def test_a_file_that_begins_between_keyframes(tmp_path: Path) -> None:
     assert_whole(path, range(12, 40), note=True)
 
 
+def test_a_cut_at_an_open_group_of_pictures(tmp_path: Path) -> None:
+    """Pictures that lean on what was cut off are none; those after the keyframe are all there, undamaged."""
+    options = {"bf": "2", "x264-params": "open-gop=1:keyint=12:b-adapt=0:log-level=none"}
+    whole = write_video(tmp_path / "whole.ts", numbered_frames(range(60)), options=options)
+    seen = iter(range(60))
+    numbers, _, valid, report = decode(remux(whole, tmp_path / "late.ts", lambda _: next(seen) >= 17))
+    assert numbers == list(range(int(str(numbers[0])), 60)) and len(numbers) >= 30
+    assert all(valid) and report.fault is None
+
+
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     plain = write_video(tmp_path / "a.mp4", numbered_frames(range(10)))
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 \xff.mp4"))
@@ -238,6 +248,14 @@ def test_the_second_opinion() -> None:
         fault, note = settle_count(report, second)
         assert note is None and fault is not None and fault[0] is Reason.FRAME_COUNT
         assert "58 frames decode" in fault[1] and "declares 60" in fault[1]
+
+
+def test_packets_without_a_picture_are_told_whatever_decord_says() -> None:
+    report = DecodeReport(
+        num_frames=59, num_packets=60, num_indexed=60, declared_frames=60, num_pictureless=1, num_corrupt=3
+    )
+    fault = find_fault(report, None, 0.0)
+    assert fault is not None and fault[0] is Reason.FRAME_COUNT and "1 of 60 packets give no picture" in fault[1]
 
 
 def test_decord_is_heard_without_its_repeated_tail(tmp_path: Path) -> None:
