@@ -18,6 +18,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from pipeline.errors import KinetError
 from pipeline.label.description import WorkerDescription, WorkerResources
+from pipeline.label.metrics import RayMetrics
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
@@ -147,7 +148,7 @@ class RayPool:
         # Two threads: one labels, the other answers how far it is.
         actor_class: Any = ray.remote(max_restarts=0, max_task_retries=0)(ShardWorker)
         options = actor_class.options(num_cpus=self._cpus_per_worker, num_gpus=self._gpus_per_worker, max_concurrency=2)
-        return options.remote(*self._arguments, num_cpus=self._cpus_per_worker)
+        return options.remote(*self._arguments, num_cpus=self._cpus_per_worker, make_metrics=RayMetrics)
 
     def _replace(self, dead: Any) -> Any:
         actor = self._start_actor()

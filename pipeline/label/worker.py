@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.label.description import WorkerDescription
+from pipeline.label.metrics import NoMetrics, WorkerMetrics
 from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.shards import Receipt, ShardHeader
@@ -34,15 +35,22 @@ class ShardWorker:
         label_settings: how.
         shards_dir: where shards go; the same folder for every worker.
         num_cpus: processors it may use: so many threads for the teachers (Ray would choose one), and as many decoders.
+        make_metrics: makes what is told of the work, in the worker's own process.
     """
 
     def __init__(
-        self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path, num_cpus: int
+        self,
+        teacher_settings: TeacherSettings,
+        label_settings: LabelSettings,
+        shards_dir: Path,
+        num_cpus: int,
+        make_metrics: Callable[[], WorkerMetrics] = NoMetrics,
     ) -> None:
         self._teacher_settings = teacher_settings
         self._settings = label_settings
         self._shards_dir = shards_dir
         self._num_cpus = num_cpus
+        self._metrics = make_metrics()
         self._frames_done = 0
         self._labeller: ShardLabeller | None = None
         self.on_frames: Callable[[int], None] = lambda _: None
@@ -67,7 +75,9 @@ class ShardWorker:
 
     def label(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
         """Label one shard and write its receipt; see `ShardLabeller.label_shard`."""
-        return self._started().label_shard(shard, header)
+        receipt = self._started().label_shard(shard, header)
+        self._metrics.add_shard(receipt)
+        return receipt
 
     def predict(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
         """Label frames uint8 [n, H, W, 3] that go into no shard, in the same batches; return their rows in order."""
@@ -102,6 +112,7 @@ class ShardWorker:
 
     def _count(self, num_frames: int) -> None:
         self._frames_done += num_frames
+        self._metrics.add_frames(num_frames)
         self.on_frames(self._frames_done)
 
     def _measure_speed(self, teachers: Teachers) -> float:

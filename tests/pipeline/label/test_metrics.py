@@ -1,0 +1,60 @@
+"""A Ray node's Prometheus endpoint serves the frames that its workers labelled."""
+
+import re
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from pipeline.label.job import LabelJob, run_label_job
+from pipeline.label.settings import ClusterSettings, LabelSettings
+from tests.pipeline.label.conftest import Bench
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def read_counters(port: int, name: str) -> dict[str, float]:
+    """Read one counter's samples off the endpoint: their labels, and the values."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except (urllib.error.URLError, ConnectionError):
+        return {}
+    return {labels: float(value) for labels, value in re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)}
+
+
+def test_a_nodes_endpoint_serves_frames_videos_and_seconds(bench: Bench) -> None:
+    from ray.cluster_utils import Cluster
+
+    from pipeline.label.cluster import RayPool
+
+    port = free_port()
+    head = {"num_cpus": 1, "metrics_export_port": port, "_system_config": {"metrics_report_interval_ms": 500}}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        settings = ClusterSettings(address=cluster.address, num_workers=1)
+        job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
+        with RayPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
+            status = run_label_job(job, pool, lambda _: None).status
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                videos = read_counters(port, "ray_kinet_videos_total")
+                if sum(videos.values()) == status.planned:
+                    break
+                time.sleep(0.5)
+            frames = read_counters(port, "ray_kinet_frames_total")
+            seconds = read_counters(port, "ray_kinet_stage_seconds_total")
+        assert sum(frames.values()) >= status.frames > 0
+        by_outcome = {re.search(r'outcome="(\w+)"', labels).group(1): count for labels, count in videos.items()}
+        assert by_outcome == {"ok": status.ok, "partial": status.partial, "quarantined": status.quarantined}
+        assert {re.search(r'stage="(\w+)"', labels).group(1) for labels in seconds} == set(status.stage_seconds)
+    finally:
+        cluster.shutdown()
