@@ -5,6 +5,7 @@ import difflib
 from manifests import VideoRecord, read_manifest
 from manifests.catalogue import VIDEO_DATASETS
 from pipeline.errors import ManifestError, UnknownDatasetError
+from pipeline.store import find_files, local_copy
 from pipeline.workspace import Workspace
 
 
@@ -30,14 +31,17 @@ def load_dataset(workspace: Workspace, dataset: str) -> list[VideoRecord]:
         ManifestError: no manifest was built yet, or it is malformed.
     """
     path = workspace.manifest_path(dataset)
-    if path.exists():
-        return read_manifest(path)
+    with local_copy(path) as local_path:
+        if local_path.exists():
+            return read_manifest(local_path)
     if dataset in VIDEO_DATASETS:
         raise ManifestError(
             f"data set {dataset} has no manifest in {workspace.root}; "
             f"run kinet-pipeline manifest build {dataset} --videos DIR"
         )
-    known = sorted({*VIDEO_DATASETS, *(found.stem for found in path.parent.glob("*.csv") if "." not in found.stem)})
+    known = sorted(
+        {*VIDEO_DATASETS, *(found.stem for found in find_files(path.parent, "*.csv") if "." not in found.stem)}
+    )
     nearest = difflib.get_close_matches(dataset, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
     raise UnknownDatasetError(f"unknown data set {dataset!r}; {hint} (your own: kinet-pipeline manifest build folder)")

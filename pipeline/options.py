@@ -16,8 +16,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _keep_workspace(ctx: click.Context, param: click.Parameter, value: str | None) -> Workspace:
     """Take the value given nearest to the command: after the subcommand, before it, the variable, the default."""
     chosen = value or ctx.find_root().meta.get("kinet.workspace")
-    if chosen and "://" in chosen:
-        raise click.BadParameter(f"{chosen}: only local folders are supported; mount the store and give its path")
     ctx.find_root().meta["kinet.workspace"] = chosen
     return Workspace.locate(chosen)
 
@@ -33,12 +31,13 @@ def require_name(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def workspace_option(command: F) -> F:
-    """Add ``--workspace DIR``, passed on as a `Workspace`; it may stand before or after the subcommand."""
+    """Add ``--workspace DIR|URL``, passed on as a `Workspace`; it may stand before or after the subcommand."""
     return click.option(
         "--workspace",
-        metavar="DIR",
+        metavar="DIR|URL",
         callback=_keep_workspace,
-        help=f"Folder of manifests, teachers, shards and runs.  [default: ${WORKSPACE_VARIABLE} or ./kinet-workspace]",
+        help="Folder of manifests, teachers, shards and runs, or their place in a store (s3://bucket/path).  "
+        f"[default: ${WORKSPACE_VARIABLE} or ./kinet-workspace]",
     )(command)
 
 

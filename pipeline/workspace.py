@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests.names import check_name
+from pipeline.errors import WorkspaceError
 
 DEFAULT_WORKSPACE = "kinet-workspace"
 WORKSPACE_VARIABLE = "KINET_WORKSPACE"
+# For workspaces in a store: local folders of what cannot be there.
+RUNS_VARIABLE = "KINET_RUNS_DIR"
+VIDEOS_VARIABLE = "KINET_VIDEOS_DIR"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths below one workspace folder; making one touches no disk.
+    """The paths below one workspace folder, local or in a store (see `pipeline.store`); making one touches no disk.
 
     Names that would lead out of their folder raise ValueError.
     """
@@ -21,11 +25,19 @@ class Workspace:
 
     @classmethod
     def locate(cls, workspace_dir: str | None = None) -> "Workspace":
-        """Choose the folder: the argument, else $KINET_WORKSPACE, else ./kinet-workspace.
+        """Choose the folder or URL: the argument, else $KINET_WORKSPACE, else ./kinet-workspace.
 
         The path becomes absolute, for workers that stand in other folders.
+
+        Raises:
+            WorkspaceError: a URL whose store cannot be reached.
         """
-        return cls(Path(workspace_dir or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE).absolute())
+        chosen = workspace_dir or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE
+        if "://" not in chosen:
+            return cls(Path(chosen).absolute())
+        from pipeline.store import locate
+
+        return cls(locate(chosen))
 
     def manifest_path(self, dataset: str) -> Path:
         """Return the manifest file of a data set."""
@@ -44,9 +56,20 @@ class Workspace:
         return self.shards_dir(dataset) / kind
 
     def run_dir(self, run: str) -> Path:
-        """Return the folder of one training run."""
-        return self.root / "runs" / check_name("run", run)
+        """Return the folder of one training run; raise WorkspaceError where it would be no local one."""
+        return self._local_dir("runs", RUNS_VARIABLE) / check_name("run", run)
 
     def videos_dir(self, dataset: str) -> Path:
         """Return the folder of videos that the project makes itself (the synthetic data set)."""
-        return self.root / "videos" / check_name("data set", dataset)
+        return self._local_dir("videos", VIDEOS_VARIABLE) / check_name("data set", dataset)
+
+    def _local_dir(self, name: str, variable: str) -> Path:
+        """Return a folder that must be on a local disk: the workspace's, or for a store's that of the variable."""
+        if isinstance(self.root, Path):
+            return self.root / name
+        chosen = os.environ.get(variable)
+        if not chosen:
+            raise WorkspaceError(
+                f"{name} of {self.root} are written to a local disk: name a folder for them in ${variable}"
+            )
+        return Path(chosen).absolute()

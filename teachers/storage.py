@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import TeacherError, WorkspaceError
-from pipeline.files import sha256_of_file, write_atomically, writing
+from pipeline.files import sha256_of_file
+from pipeline.store import local_copy, make_dir, write_atomically, writing
 from pipeline.training.weights import read_state_dict
 from teachers.architectures import Kind, build_network, check_classes
 from teachers.preprocessing import Preprocessing
@@ -94,7 +95,7 @@ def save_teacher(network: nn.Module, card: TeacherCard, weights_path: Path) -> T
     Raises:
         WorkspaceError: the disk is full or cannot be written.
     """
-    weights_path.parent.mkdir(parents=True, exist_ok=True)
+    make_dir(weights_path.parent)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if card.preprocessing.mean_image is not None:
         state[MEAN_IMAGE_KEY] = card.preprocessing.mean_image.contiguous()
@@ -127,8 +128,9 @@ def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
             f"or `kinet-pipeline teacher train {kind} --data DIR`"
         )
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        card = _card_from_fields(fields, weights_path)
+        with local_copy(weights_path, ".json") as local_path:
+            fields = json.loads(side_path(local_path).read_text(encoding="utf-8"))
+            card = _card_from_fields(fields, local_path)
     except (ValueError, KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
         raise TeacherError(
             f"{path}: not a teacher's side file ({error}); import or train the {kind} teacher again"
@@ -194,19 +196,19 @@ def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard
         TeacherError: anything missing, altered since it was written, or of other keys or shapes than the
             architecture's.
     """
-    weights_path = Path(weights_path)
     card = read_card(weights_path, kind)
-    digest = sha256_of_file(weights_path)
-    if digest != card.sha256:
-        raise TeacherError(
-            f"{weights_path}: sha256 {digest[:12]}..., its side file says {card.sha256[:12]}...; "
-            f"the file was altered or cut short: import or train the {kind} teacher again"
-        )
+    with local_copy(weights_path) as local_path:
+        digest = sha256_of_file(local_path)
+        if digest != card.sha256:
+            raise TeacherError(
+                f"{weights_path}: sha256 {digest[:12]}..., its side file says {card.sha256[:12]}...; "
+                f"the file was altered or cut short: import or train the {kind} teacher again"
+            )
+        state = read_state_dict(local_path)
     check_classes(kind, card.architecture, card.classes, card.person_classes)
     # Without memory nothing is initialised: no time is lost and no random number is drawn.
     with torch.device("meta"):
         network = build_network(kind, card.architecture, card.classes)
-    state = read_state_dict(weights_path)
     state.pop(MEAN_IMAGE_KEY, None)
     fill_network(network, state, origin=f"{weights_path} as {card.architecture}")
     return network.eval(), card

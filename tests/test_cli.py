@@ -87,7 +87,6 @@ def test_wrong_usage_is_2() -> None:
     assert run("label").returncode == 2
     assert run("no-such-command").returncode == 2
     assert run("label", "--dataset", "x", "--workers", "-1").returncode == 2
-    assert run("status", "--dataset", "x", "--workspace", "s3://bucket/kinet").returncode == 2
 
 
 def test_the_workspace_may_stand_before_or_after_the_command(tmp_path: Path) -> None:

@@ -104,16 +104,22 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
     """
     from manifests.survey import survey
     from pipeline.datasets import load_dataset
+    from pipeline.errors import WorkspaceError
     from pipeline.signals import interruptible
+    from pipeline.store import is_local
 
-    records = load_dataset(workspace, dataset)
+    records, manifest_path = load_dataset(workspace, dataset), workspace.manifest_path(dataset)
+    if not is_local(manifest_path):
+        raise WorkspaceError(
+            f"{manifest_path}: a check works on a local disk; check it in a local workspace, then copy the manifest"
+        )
     num_workers = workers or os.cpu_count() or 1
     with (
         interruptible(f"run kinet-pipeline manifest check {dataset} --resume to go on"),
         _progress("check", len(records)) as show_done,
     ):
         result = survey(
-            workspace.manifest_path(dataset),
+            manifest_path,
             records,
             _probe,
             num_workers=num_workers,
@@ -180,20 +186,23 @@ def _save(draft: "ManifestDraft", workspace: Workspace, name: str) -> dict[str, 
     from manifests import write_manifest
     from manifests.draft import write_missing
     from pipeline.errors import ManifestError
+    from pipeline.store import local_edit
 
     manifest_path = workspace.manifest_path(name)
     missing_path = manifest_path.with_name(f"{name}.missing.csv")
-    if draft.missing:
-        write_missing(missing_path, draft.missing)
-    else:
-        missing_path.unlink(missing_ok=True)
+    with local_edit(manifest_path.parent, [missing_path.name]) as folder:
+        if draft.missing:
+            write_missing(folder / missing_path.name, draft.missing)
+        else:
+            (folder / missing_path.name).unlink(missing_ok=True)
     if not draft.records:
         reasons = ", ".join(f"{number} {reason}" for reason, number in draft.count_missing().items())
         expected = f", e.g. {draft.missing[0].expected_path}" if draft.missing else ""
         raise ManifestError(
             f"data set {name}: no usable video ({reasons or 'none listed'}{expected}); check --videos and --annotations"
         )
-    write_manifest(manifest_path, draft.records)
+    with local_edit(manifest_path.parent, [manifest_path.name]) as folder:
+        write_manifest(folder / manifest_path.name, draft.records)
     return {
         "dataset": name,
         "videos": len(draft.records),

@@ -1,11 +1,8 @@
 """Stage one as a job: what is left to do, handed to workers shard by shard, until all of it is done."""
 
-import fcntl
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +23,10 @@ from pipeline.label.plan import (
 )
 from pipeline.label.progress import LabelProgress
 from pipeline.label.status import LabelStatus, read_receipts, summarise, write_quarantine
+from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.shards.verification import set_aside
+from pipeline.store import find_files, remove
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 # A shard is what a kill can lose: about ten minutes of one worker.
@@ -114,7 +113,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         KinetError: a shard could not be labelled.
     """
     started = time.monotonic()
-    with _only_run(job.shards_dir):
+    with only_run(job.shards_dir) as hold:
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
         for name in job.redo:
@@ -127,6 +126,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         own_frames = 0
 
         def tick(frames: int) -> None:
+            hold.check()
             status = summarise(shards, receipts)
             done = status.planned - status.missing
             on_progress(LabelProgress(done, status.planned, status.quarantined, frames))
@@ -200,31 +200,7 @@ def shard_header(plan: Plan, split: str) -> ShardHeader:
 
 def _sweep(shards_dir: Path, todo: Sequence[PlannedShard]) -> None:
     """Remove what a killed run left of the shards that are to be made: half files, and files without a receipt."""
-    for part in shards_dir.glob("*.part"):
-        part.unlink(missing_ok=True)
-    for shard in todo:
-        (shards_dir / f"{shard.name}.h5").unlink(missing_ok=True)
-
-
-@contextmanager
-def _only_run(shards_dir: Path) -> Iterator[None]:
-    """Hold the folder for this run; the lock goes with the process, however it ends."""
-    path = shards_dir / ".lock"
-    try:
-        shards_dir.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+")
-    except OSError as error:
-        raise WorkspaceError(f"{path}: {error.strerror}; give a workspace that can be written") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            stream.seek(0)
-            raise WorkspaceError(
-                f"{shards_dir}: another label run is at work here ({stream.read().strip() or 'unknown'}); "
-                "wait for it, or end it"
-            ) from error
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
-        yield
+    unfinished = {f"{shard.name}.h5" for shard in todo}
+    for path in find_files(shards_dir, "*"):
+        if path.suffix == ".part" or path.name in unfinished:
+            remove(path)

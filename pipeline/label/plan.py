@@ -9,8 +9,8 @@ from pathlib import Path
 
 from manifests import VideoRecord
 from pipeline.errors import PlanError
-from pipeline.files import write_atomically
 from pipeline.shards.schema import SCHEMA_VERSION
+from pipeline.store import make_dir, read_files, write_atomically
 
 PLAN_NAME = "plan.json"
 MAX_VIDEOS_PER_SHARD = 128
@@ -116,7 +116,7 @@ def write_plan(shards_dir: Path, plan: Plan) -> None:
         "videos": plan.num_videos,
         "shards": {shard.split: shard.count for shard in plan.shards},
     }
-    shards_dir.mkdir(parents=True, exist_ok=True)
+    make_dir(shards_dir)
     write_atomically(shards_dir / PLAN_NAME, json.dumps(content, indent=1) + "\n")
 
 
@@ -128,7 +128,7 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
     """
     path = shards_dir / PLAN_NAME
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(next(read_files([path])))
         videos_per_shard = int(content["videos_per_shard"])
         ingredients = {str(name): str(value) for name, value in content["ingredients"].items()}
         schema_version = int(content["schema_version"])

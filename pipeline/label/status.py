@@ -11,11 +11,11 @@ from typing import Any
 
 from manifests.manifest import collection_paused
 from pipeline.errors import ShardError
-from pipeline.files import write_atomically
 from pipeline.label.bottleneck import Bottleneck, find_bottleneck
 from pipeline.label.plan import PlannedShard
-from pipeline.shards import Receipt, read_receipt
-from pipeline.shards.receipts import Outcome
+from pipeline.shards import Receipt
+from pipeline.shards.receipts import Outcome, read_all_receipts
+from pipeline.store import write_atomically
 
 QUARANTINE_NAME = "quarantine.csv"
 
@@ -90,20 +90,15 @@ def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint:
     Raises:
         ShardError: a receipt is damaged, or belongs to other labels than the plan's.
     """
-    receipts = {}
     with collection_paused():
-        for shard in shards:
-            path = shards_dir / f"{shard.name}.json"
-            if not path.exists():
-                continue
-            receipt = read_receipt(path)
-            if receipt.fingerprint != fingerprint:
-                raise ShardError(
-                    f"shard {shard.name}: its receipt has fingerprint {receipt.fingerprint[:12]}, the plan "
-                    f"{fingerprint[:12]}; run kinet-pipeline verify --repair"
-                )
-            receipts[shard.name] = receipt
-    return receipts
+        found = read_all_receipts(shards_dir, {shard.name for shard in shards})
+    for name, receipt in found.items():
+        if receipt.fingerprint != fingerprint:
+            raise ShardError(
+                f"shard {name}: its receipt has fingerprint {receipt.fingerprint[:12]}, the plan "
+                f"{fingerprint[:12]}; run kinet-pipeline verify --repair"
+            )
+    return found
 
 
 def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> LabelStatus:

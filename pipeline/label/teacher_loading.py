@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.errors import TeacherError
 from pipeline.label.settings import TeacherSettings
 from pipeline.label.teacher import NUM_SCENE_CLASSES, NUM_SCENE_LABELS, HumanTeacherProtocol, SceneTeacherProtocol
+from pipeline.store import local_copy
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 _TRIAL_FRAMES = 2
@@ -82,7 +83,8 @@ def make_teacher(name: str, weights_path: Path, device: torch.device, precision:
             f"teacher {name}: its signature must be (weights_path, *, device, precision), but {error}"
         ) from error
     try:
-        teacher = factory(weights_path, device=device, precision=precision)
+        with local_copy(weights_path, ".json") as local_path:
+            teacher = factory(local_path, device=device, precision=precision)
     except _MISFITS as error:
         raise TeacherError(f"teacher {name}: its factory failed: {_in_words(error)}") from error
     for attribute, kind in (("name", str), ("sha256", str), ("preprocessing", object)):

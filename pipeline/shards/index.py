@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ShardError
-from pipeline.shards.reader import FrameLabels, ShardReader, open_shard
-from pipeline.shards.receipts import find_receipts, load_receipt_json
+from pipeline.shards.cache import FileDigest
+from pipeline.shards.reader import FrameLabels, ShardReader
+from pipeline.shards.receipts import digest_of, load_all_receipts
 from pipeline.shards.schema import REPAIR_HINT, TeacherKind, VideoStatus
+from pipeline.store import locate
 
 
 class LabelIndex:
@@ -31,15 +33,16 @@ class LabelIndex:
         """
         if max_open_shards < 1:
             raise ValueError(f"max_open_shards must be at least 1, not {max_open_shards}")
-        self.shards_dir = Path(shards_dir)
+        self.shards_dir = locate(shards_dir) if isinstance(shards_dir, str) else shards_dir
         self.max_open_shards = max_open_shards
         self.fingerprint: str | None = None
         self._shard_names: list[str] = []
+        self._digests: list[FileDigest] = []
         self._videos: dict[str, tuple[int, int, VideoStatus]] = {}  # id -> place in _shard_names, frames, status
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
         self._reader_pid = os.getpid()
-        for receipt_path in find_receipts(self.shards_dir):
-            self._add(receipt_path)
+        for receipt_path, receipt in load_all_receipts(self.shards_dir):
+            self._add(receipt_path, receipt)
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -79,11 +82,10 @@ class LabelIndex:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": OrderedDict()}
 
-    def _add(self, receipt_path: Path) -> None:
+    def _add(self, receipt_path: Path, receipt: dict[str, Any]) -> None:
         """Take in one receipt. Its plain JSON: 260,000 validated outcome objects would take seconds."""
-        receipt = load_receipt_json(receipt_path)
         try:
-            fingerprint = receipt["fingerprint"]
+            fingerprint, digest = receipt["fingerprint"], digest_of(receipt)
             videos = [
                 (outcome["video_id"], int(outcome["frames"]), VideoStatus[outcome["outcome"].upper()])
                 for outcome in receipt["outcomes"]
@@ -99,6 +101,7 @@ class LabelIndex:
         self.fingerprint = fingerprint
         place = len(self._shard_names)
         self._shard_names.append(receipt_path.stem)
+        self._digests.append(digest)
         for video_id, frames, status in videos:
             if video_id in self._videos:
                 other = self._shard_names[self._videos[video_id][0]]
@@ -126,5 +129,5 @@ class LabelIndex:
             return self._readers[place]
         while len(self._readers) >= self.max_open_shards:
             self._readers.popitem(last=False)[1].close()
-        self._readers[place] = open_shard(self.shards_dir / f"{self._shard_names[place]}.h5")
+        self._readers[place] = ShardReader(self.shards_dir / f"{self._shard_names[place]}.h5", self._digests[place])
         return self._readers[place]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import ShardError
-from pipeline.shards.receipts import find_receipts, load_receipt_json
+from pipeline.shards.receipts import load_all_receipts
 from pipeline.shards.schema import REPAIR_HINT
 
 
@@ -23,9 +23,9 @@ def read_quarantine(shards_dir: Path) -> dict[str, QuarantinedVideo]:
         ShardError: a receipt is malformed.
     """
     found = {}
-    for path in find_receipts(shards_dir):
+    for path, receipt in load_all_receipts(shards_dir):
         try:
-            for outcome in load_receipt_json(path)["outcomes"]:
+            for outcome in receipt["outcomes"]:
                 if outcome["outcome"] == "quarantined":
                     video = QuarantinedVideo(outcome["video_id"], outcome["reason"], outcome["message"] or "")
                     found[video.video_id] = video

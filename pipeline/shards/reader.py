@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ShardError
+from pipeline.shards.cache import FileDigest, local_shard
+from pipeline.shards.receipts import digest_of, load_receipt_json, receipt_path_of
 from pipeline.shards.schema import (
     BOTH_TEACHERS,
     COLUMN_CHUNK_FRAMES,
@@ -23,6 +25,7 @@ from pipeline.shards.schema import (
     TeacherKind,
     VideoStatus,
 )
+from pipeline.store import is_local, locate
 
 _ZSTD_FILTER_ID = 32015
 _TEACHER_FIELDS = tuple(f"{kind}_teacher" for kind in BOTH_TEACHERS)
@@ -61,14 +64,16 @@ class ShardReader:
         teachers: whose labels it holds: "human", "scene" or both.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        try:
-            # 1 MiB of chunks for each data set, not HDF5's 8: a data loader keeps many shards open.
-            self._file = h5py.File(self.path, "r", locking=False, rdcc_nslots=521, rdcc_nbytes=2**20)
-        except OSError as error:
-            found = "cannot be opened" if self.path.exists() else "does not exist"
-            raise ShardError(f"shard {self.path}: {found} ({_one_line(error)}); {REPAIR_HINT}") from error
+    def __init__(self, path: Path, digest: FileDigest | None = None) -> None:
+        """Open a shard; `digest`, what its receipt says of its bytes, is needed where it lies in a store."""
+        self.path = path
+        with local_shard(path, digest) as local_path:
+            try:
+                # 1 MiB of chunks for each data set, not HDF5's 8: a data loader keeps many shards open.
+                self._file = h5py.File(local_path, "r", locking=False, rdcc_nslots=521, rdcc_nbytes=2**20)
+            except OSError as error:
+                found = "cannot be opened" if local_path.exists() else "does not exist"
+                raise ShardError(f"shard {path}: {found} ({_one_line(error)}); {REPAIR_HINT}") from error
         try:
             with self._damage_named():
                 self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._column("video_id").tolist())
@@ -193,10 +198,20 @@ class ShardReader:
 def open_shard(path: str | Path) -> ShardReader:
     """Open a committed shard for reading; nothing is locked or changed.
 
+    A shard in a store (``s3://...``) is copied to the local cache and compared with its receipt.
+
     Raises:
         ShardError: there is no such file, or it is damaged or no shard.
     """
-    return ShardReader(Path(path))
+    found = locate(path) if isinstance(path, str) else path
+    if is_local(found):
+        return ShardReader(found)
+    receipt_path = receipt_path_of(found)
+    try:
+        digest = digest_of(load_receipt_json(receipt_path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ShardError(f"receipt {receipt_path}: malformed ({error!r}); {REPAIR_HINT}") from error
+    return ShardReader(found, digest)
 
 
 def read_header(file: h5py.File) -> ShardHeader:

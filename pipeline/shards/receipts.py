@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.errors import ShardError
-from pipeline.files import write_atomically
+from pipeline.shards.cache import FileDigest
 from pipeline.shards.schema import REPAIR_HINT, SCHEMA_VERSION, is_shard_name
+from pipeline.store import find_files, read_files, write_atomically
 
 Outcome = Literal["ok", "partial", "quarantined"]
 _OUTCOMES = get_args(Outcome)
@@ -99,7 +101,7 @@ def receipt_path_of(shard_path: Path) -> Path:
 
 def find_receipts(shards_dir: Path) -> list[Path]:
     """List the receipts of a data set's folder by name; [] where there is no folder. The plan is not among them."""
-    return sorted(path for path in shards_dir.glob("*.json") if is_shard_name(path.stem))
+    return [path for path in find_files(shards_dir, "*.json") if is_shard_name(path.stem)]
 
 
 def write_receipt(path: Path, receipt: Receipt) -> None:
@@ -117,7 +119,15 @@ def read_receipt(path: Path) -> Receipt:
     Raises:
         ShardError: it is missing, no JSON, or not of this schema.
     """
-    values = load_receipt_json(path)
+    return _as_receipt(path, load_receipt_json(path))
+
+
+def read_all_receipts(shards_dir: Path, names: Collection[str]) -> dict[str, Receipt]:
+    """Read the receipts of these shards that a folder has, by shard name; raises ShardError as `read_receipt` does."""
+    return {path.stem: _as_receipt(path, values) for path, values in load_all_receipts(shards_dir, names)}
+
+
+def _as_receipt(path: Path, values: dict[str, Any]) -> Receipt:
     try:
         outcomes = tuple(VideoOutcome(**outcome) for outcome in values["outcomes"])
         receipt = Receipt(**{**values, "outcomes": outcomes})
@@ -132,8 +142,28 @@ def read_receipt(path: Path) -> Receipt:
 def load_receipt_json(path: Path) -> dict[str, Any]:
     """Read a receipt's JSON object, checking only that it is one of this schema; raises ShardError."""
     try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        content = next(read_files([path]))
+    except OSError as error:
+        raise _malformed(path, error) from error
+    return _parse(path, content)
+
+
+def load_all_receipts(shards_dir: Path, names: Collection[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Read the JSON objects of a folder's receipts, all or these shards', by one listing and many at once."""
+    paths = [path for path in find_receipts(shards_dir) if names is None or path.stem in names]
+    for path, content in zip(paths, read_files(paths), strict=True):
+        yield path, _parse(path, content)
+
+
+def digest_of(values: dict[str, Any]) -> FileDigest:
+    """Return what a receipt's JSON object says of its shard's bytes; KeyError, TypeError or ValueError if nothing."""
+    return FileDigest(str(values["sha256"]), int(values["shard_bytes"]))
+
+
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except ValueError as error:
         raise _malformed(path, error) from error
     if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
         found = values.get("schema_version") if isinstance(values, dict) else type(values).__name__

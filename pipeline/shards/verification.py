@@ -15,6 +15,7 @@ from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.receipts import Receipt, find_receipts, read_receipt
 from pipeline.shards.sanity import LabelFigures, measure_labels
 from pipeline.shards.schema import VideoStatus
+from pipeline.store import local_copy, rename
 
 _MAX_JOBS = 16
 
@@ -90,21 +91,32 @@ def verify_shard(
         fingerprint: the plan's; None to compare only the receipt with the shard.
         video_ids: the plan's videos of this shard, in order; None to take the receipt's.
     """
+    with local_copy(receipt_path.with_suffix(".h5")) as shard_path:
+        return _find_faults(receipt_path, shard_path, fingerprint, video_ids)
+
+
+def _find_faults(
+    receipt_path: Path, shard_path: Path, fingerprint: str | None, video_ids: Sequence[str] | None
+) -> list[Fault]:
     try:
         receipt = read_receipt(receipt_path)
     except ShardError as error:
         return [Fault("receipt", str(error))]
     faults = _plan_faults(receipt, receipt_path.stem, fingerprint, video_ids)
-    shard_path = receipt_path.with_suffix(".h5")
+    return [*faults, *_file_faults(shard_path, receipt)]
+
+
+def _file_faults(shard_path: Path, receipt: Receipt) -> list[Fault]:
+    """Check the bytes and the content of a shard file on a local disk."""
     try:
         shard_bytes = shard_path.stat().st_size
         if shard_bytes != receipt.shard_bytes:
-            return [*faults, Fault("size", f"{shard_bytes} bytes, the receipt says {receipt.shard_bytes}")]
+            return [Fault("size", f"{shard_bytes} bytes, the receipt says {receipt.shard_bytes}")]
         digest = sha256_of_file(shard_path)
     except OSError as error:
-        return [*faults, Fault("missing_shard", f"cannot be read: {error.strerror}")]
+        return [Fault("missing_shard", f"cannot be read: {error.strerror}")]
     if digest != receipt.sha256:
-        return [*faults, Fault("sha256", f"SHA-256 is {digest[:12]}..., the receipt says {receipt.sha256[:12]}...")]
+        return [Fault("sha256", f"SHA-256 is {digest[:12]}..., the receipt says {receipt.sha256[:12]}...")]
     labelled = [outcome for outcome in receipt.outcomes if outcome.outcome != "quarantined"]
     content = find_content_faults(
         shard_path,
@@ -120,7 +132,7 @@ def verify_shard(
             statuses=tuple(VideoStatus[outcome.outcome.upper()] for outcome in labelled),
         ),
     )
-    return [*faults, *(Fault("content", message) for message in content)]
+    return [Fault("content", message) for message in content]
 
 
 def verify_dataset(
@@ -175,7 +187,7 @@ def set_aside(shards_dir: Path, name: str) -> list[Path]:
     moved = []
     for path in (shards_dir / f"{name}.json", shards_dir / f"{name}.h5"):
         if path.exists():
-            moved.append(path.replace(path.with_name(f"{path.name}.bad")))
+            moved.append(rename(path, path.with_name(f"{path.name}.bad")))
     return moved
 
 
@@ -200,8 +212,9 @@ class _Checked(NamedTuple):
 
 def _check_task(task: tuple[Path, str, Sequence[str]]) -> _Checked:
     receipt_path, fingerprint, video_ids = task
-    faults = verify_shard(receipt_path, fingerprint=fingerprint, video_ids=video_ids)
-    return _Checked(faults, None if faults else measure_labels(receipt_path.with_suffix(".h5")))
+    with local_copy(receipt_path.with_suffix(".h5")) as shard_path:
+        faults = _find_faults(receipt_path, shard_path, fingerprint, video_ids)
+        return _Checked(faults, None if faults else measure_labels(shard_path))
 
 
 def _check_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> Iterator[_Checked]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ShardError
-from pipeline.files import disk_fault, fsync_dir, sha256_of_file
+from pipeline.files import disk_fault, sha256_of_file
 from pipeline.shards.columns import FrameColumns, check_frames
 from pipeline.shards.part_file import PartFile
 from pipeline.shards.readback import ExpectedContent, find_content_faults
@@ -26,6 +25,7 @@ from pipeline.shards.schema import (
     ShardHeader,
     VideoStatus,
 )
+from pipeline.store import part_path_of, publish
 
 # Masks leave memory in whole chunks, this many frames at a time: fewer, larger calls into HDF5.
 _FLUSH_FRAMES = 4 * MASK_CHUNK_FRAMES
@@ -52,21 +52,22 @@ class ShardSummary:
 
 
 class ShardWriter:
-    """Write `path` by way of ``<path>.<random>.part``; the same calls give the same bytes.
+    """Write `path` by way of ``<path>.<random>.part`` on a local disk; the same calls give the same bytes.
 
     begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it
     discards what was not committed. Masks are held back only until they fill whole chunks, so that memory stays small
     however long a video is (the columns beside the mask take 29 bytes a frame).
 
-    Every method may raise WorkspaceError (full or failing disk): the ``.part`` file is then gone and the writer closed.
+    Every method may raise WorkspaceError (full or failing disk or store): the ``.part`` is then gone and the writer
+    closed.
     """
 
     def __init__(self, path: Path, header: ShardHeader, compression: Compression = "gzip") -> None:
         if compression not in ("gzip", "zstd"):
             raise ValueError(f"shard {path}: compression {compression!r}; give 'gzip' or 'zstd'")
-        self.path = Path(path)
+        self.path = path
         # A name of its own: a worker that outlives its killed driver for a moment must not meet its successor's file.
-        self.part_path = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex[:12]}.part")
+        self.part_path = part_path_of(path)
         self.header = header
         self._closed = False
         self._video_ids: list[str] = []
@@ -181,8 +182,7 @@ class ShardWriter:
                     shard_bytes=self.part_path.stat().st_size,
                     sha256=sha256_of_file(self.part_path),
                 )
-                self.part_path.replace(self.path)
-                fsync_dir(self.path.parent)
+                publish(self.part_path, self.path, summary.sha256)
         except ShardError:
             self.discard()
             raise

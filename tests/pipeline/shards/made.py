@@ -1,5 +1,6 @@
 """Shards made for the tests: random labels from a seed, of a small frame size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def make_labels(generator: np.random.Generator, frames: int) -> FrameLabels:
         valid=generator.random(frames) < 0.9,
         frame_hashes=generator.integers(0, 2**64, frames, dtype=np.uint64),
     )
+
+
+def pick(labels: FrameLabels, indices: Sequence[int] | np.ndarray) -> FrameLabels:
+    """Take some frames' labels."""
+    rows = np.asarray(indices, np.int64)
+    return FrameLabels(*(None if values is None else values[rows] for values in labels))
 
 
 def of_teachers(labels: FrameLabels, teachers: tuple[str, ...]) -> FrameLabels:
