@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from manifests import VideoRecord
 from pipeline.label.batches import FrameRows, TeacherBatches
 from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd
 from pipeline.label.plan import PlannedShard
+from pipeline.label.quality import MaskQualityMeter
 from pipeline.label.settings import LabelSettings
 from pipeline.label.teacher_loading import Teachers
 from pipeline.shards import (
@@ -45,6 +46,7 @@ class _VideoRows:
     end: VideoEnd | None = None
     void: bool = False
     begun: bool = False
+    quality: MaskQualityMeter = field(default_factory=MaskQualityMeter)
 
 
 class ShardLabeller:
@@ -171,6 +173,8 @@ class _Ledger:
             if not video.void:
                 self._begin(video)
                 part = rows.part(start, start + taken)
+                if part.masks is not None:
+                    video.quality.add(part.masks[chunk.valid[:taken].astype(bool)])
                 self._writer.append(
                     part.masks,
                     part.scene_indices,
@@ -213,6 +217,7 @@ class _Ledger:
                 self._writer.abort_video()
             return
         done, attempts = video.end.done, video.end.attempts
+        quality = video.quality.figures()
         outcome: Outcome
         if done.num_frames == 0:
             if video.begun:
@@ -231,5 +236,6 @@ class _Ledger:
                 frames=done.num_frames,
                 declared_frames=done.declared_frames,
                 attempts=attempts,
+                mask_quality=None if quality is None or outcome == "quarantined" else quality._asdict(),
             )
         )

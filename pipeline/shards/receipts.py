@@ -28,6 +28,8 @@ class VideoOutcome:
         frames: rows in the shard.
         declared_frames: what the container says; None where it says nothing.
         attempts: how often it was tried.
+        mask_quality: ``coverage``, ``empty_share`` and ``flicker`` of its masks (`pipeline.label.quality`); None where
+            it has none, and in receipts of an older program.
     """
 
     video_id: str
@@ -37,6 +39,7 @@ class VideoOutcome:
     frames: int = 0
     declared_frames: int | None = None
     attempts: int = 1
+    mask_quality: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in _OUTCOMES:
