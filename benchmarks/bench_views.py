@@ -4,8 +4,8 @@
     python benchmarks/bench_views.py --input-size 224 --backbone resnet18
 
 25 frames x 10 crops are 250 images; the graph runs for 23 windows a crop. Goal: the whole costs at most 1.05 times the
-network's own time over these images (trunk, branches, CBI, pooling). Whole and bare passes alternate; on a CPU it is processor
-time, which other programs disturb less than the clock.
+network's own time over these images (trunk, branches, CBI, pooling). Whole and bare passes alternate; on a CPU it is
+processor time, which other programs disturb less than the clock.
 """
 
 import argparse

@@ -16,6 +16,7 @@ from pipeline.shards.schema import NUM_SCENE_LABELS
 from pipeline.training.seeds import item_generator
 from pipeline.video.sampling import centre_segments, sample_segments
 from student.clips import ClipReader, LabelledFrames
+from student.label_filter import KEEP_ALL, LabelFilter
 from student.transforms import MultiScaleCrop, crop_frames, crop_masks, resize_masks, scale_for_test
 
 
@@ -99,16 +100,25 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
         num_segments: T.
         crop: the crop that is drawn once for frames and masks.
         seed: with a `ClipKey` it decides the sample, whatever process reads it and however often.
+        label_filter: which labels count.
     """
 
     def __init__(
-        self, records: Sequence[VideoRecord], *, reader: ClipReader, num_segments: int, crop: MultiScaleCrop, seed: int
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        reader: ClipReader,
+        num_segments: int,
+        crop: MultiScaleCrop,
+        seed: int,
+        label_filter: LabelFilter = KEEP_ALL,
     ) -> None:
         self.records = records
         self._reader = reader
         self._num_segments = num_segments
         self._crop = crop
         self._seed = seed
+        self._filter = label_filter
 
     def __len__(self) -> int:
         return len(self.records)
@@ -128,12 +138,13 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
         box = self._crop.draw(height, width, generator)
         size = self._crop.input_size
         has_label = torch.from_numpy(read.has_label)
-        has_mask = has_label & (read.masks is not None)
+        has_mask = torch.zeros_like(has_label)
         masks = torch.zeros(len(indices), size, size, dtype=torch.bool)
         if read.masks is not None:
+            has_mask = has_label & torch.from_numpy(self._filter.keep_masks(read.masks))
             masks = crop_masks(resize_masks(torch.from_numpy(read.masks), height, width), box, size)
             masks = masks & has_mask[:, None, None]
-        scene_indices, scene_probs = _scenes(read, has_label)
+        scene_indices, scene_probs = _scenes(read, has_label, self._filter)
         return TrainClip(
             frames=crop_frames(torch.from_numpy(read.frames), box, size),
             masks=masks,
@@ -204,11 +215,12 @@ class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo]):
         return EvaluationClip(scale_for_test(frames, self._input_size), record.label, record.video_id)
 
 
-def _scenes(read: LabelledFrames, has_label_T: Tensor) -> tuple[Tensor, Tensor]:
+def _scenes(read: LabelledFrames, has_label_T: Tensor, label_filter: LabelFilter) -> tuple[Tensor, Tensor]:
     """Return scene classes and probabilities of the frames, with -1 and 0 where a frame has no scene label."""
     shape = (len(has_label_T), NUM_SCENE_LABELS)
     indices, probs = torch.full(shape, -1, dtype=torch.int64), torch.zeros(shape)
     if read.scene_indices is not None and read.scene_probs is not None:
-        indices[has_label_T] = torch.from_numpy(read.scene_indices)[has_label_T]
-        probs[has_label_T] = torch.from_numpy(read.scene_probs)[has_label_T]
+        kept_T = has_label_T & torch.from_numpy(label_filter.keep_scenes(read.scene_probs))
+        indices[kept_T] = torch.from_numpy(read.scene_indices)[kept_T]
+        probs[kept_T] = torch.from_numpy(read.scene_probs)[kept_T]
     return indices, probs

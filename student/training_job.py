@@ -15,6 +15,7 @@ from student.build import Student
 from student.clips import ClipReader, select_records
 from student.dataset import DroppedVideo, EvaluationDataset, TrainDataset
 from student.evaluation import Views, score_videos
+from student.label_filter import LabelFilter
 from student.recipes import RunConfig, TrainConfig
 from student.runs import build_run_student, describe_videos, leave_out_dangerous, load_initial_weights, open_labels
 from student.scores import MissingVideo, Scores, measure_accuracy
@@ -95,6 +96,7 @@ def _train_dataset(job: TrainJob, records: list[VideoRecord]) -> TrainDataset:
         num_segments=recipe.num_segments,
         crop=MultiScaleCrop(recipe.input_size, recipe.scales, recipe.max_distort, recipe.flip_probability),
         seed=recipe.seed,
+        label_filter=LabelFilter(recipe.min_scene_confidence, recipe.skip_empty_masks),
     )
 
 

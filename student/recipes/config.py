@@ -31,6 +31,7 @@ class TrainConfig:
             never saw pre-training stay trainable.
         action_weight, human_weight, scene_weight: of the three losses (paper section 4.1).
         scene_temperature: 0 compares with the teacher's best scene class; above 0 with its softened best classes.
+        min_scene_confidence, skip_empty_masks: labels that are left out, see `student.label_filter.LabelFilter`.
         scales, max_distort, flip_probability: see `student.transforms.MultiScaleCrop`.
         precision: "auto" is bfloat16 on CUDA and float32 elsewhere; weights and optimiser are always float32.
         seed: of everything random.
@@ -68,6 +69,8 @@ class TrainConfig:
     human_weight: float = 0.01
     scene_weight: float = 0.01
     scene_temperature: float = 0.0
+    min_scene_confidence: float = 0.0
+    skip_empty_masks: bool = False
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     max_distort: int = 1
     flip_probability: float = 0.5
@@ -94,6 +97,7 @@ class TrainConfig:
             self._check(name, 0 < getattr(self, name) < float("inf"), "more than 0")
         for name in ("dropout", "momentum"):
             self._check(name, 0 <= getattr(self, name) < 1, "0 up to, not including, 1")
+        self._check("min_scene_confidence", 0 <= self.min_scene_confidence <= 1, "0 to 1")
         self._check("flip_probability", 0 <= self.flip_probability <= 1, "0 to 1")
         self._check("scales", bool(self.scales) and all(0 < s <= 1 for s in self.scales), "numbers above 0, up to 1")
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))

@@ -70,6 +70,37 @@ def test_it_equals_the_equations(relation: str, reading: dict[str, bool]) -> Non
     np.testing.assert_allclose(_array(graph(*features)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("mask", ["human_scene", "action_only"])
+@pytest.mark.parametrize("mask_place", ["after_softmax", "before_softmax"])
+def test_every_edge_of_every_reading_equals_numpy(relation: str, scaled: bool, mask: str, mask_place: str) -> None:
+    """All N x N edges, human and scene rows too, which the output does not show; in float64, by arrays."""
+    graph = _randomised(ActionKnowledgeGraph(DIM, SEGMENTS, relation, scaled=scaled, mask=mask, mask_place=mask_place))
+    action, human, scene = features = _features()
+    nodes = np.concatenate([_array(action), _array(scene), _array(human)], axis=1)
+    rows, columns = nodes, nodes
+    if relation != "dot":
+        rows, columns = nodes @ _array(graph.theta.weight).T, nodes @ _array(graph.phi.weight).T
+    relations = np.einsum("bnd,bmd->bnm", rows, columns)
+    if relation == "concatenation":
+        weight = _array(graph.pair_weight.weight)[0]
+        clips = zip(rows, columns, strict=True)
+        pairs = np.stack([[np.concatenate([a, b]) for a in clip_a for b in clip_b] for clip_a, clip_b in clips])
+        relations = np.maximum(pairs @ weight, 0).reshape(len(nodes), 9, 9)
+    relations = relations / np.sqrt(DIM) if scaled else relations
+    branches = np.repeat(["action", "scene", "human"], SEGMENTS)
+    kept = (branches[:, None] == "action") | (branches[None] == "action")
+    if mask == "human_scene":
+        kept = kept | (branches[:, None] == branches[None])
+    powers = np.exp(relations)
+    if mask_place == "before_softmax":
+        powers = powers * kept
+    expected = powers / powers.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(_array(graph.reason(*features).edges), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(_array(graph.mask), kept)
+
+
 def test_one_segment_by_hand() -> None:
     """T = 1, d = 2: action (1, 0), scene (0, ln 2), human (ln 3, 0), W the identity.
 
