@@ -48,6 +48,8 @@ def evaluate(
     check_layout(kind, layout)
     if weights_path is not None and factory is None:
         raise click.UsageError("--weights goes with --factory; the workspace's teacher is scored without it")
+    if factory is not None and ":" not in factory:
+        raise click.UsageError(f"--factory {factory}: expected MODULE:FUNCTION, such as my_teacher:load")
     with option_errors():
         request = ScoringRequest(data_dirs, layout, max_val_images, int(crops), precision)
     path = workspace.teacher_path(kind)
