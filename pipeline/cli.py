@@ -16,6 +16,7 @@ COMMANDS = {
     "teacher": ("teachers.commands.teacher:teacher", "Import, train and score the two teachers."),
     "label": ("pipeline.commands.label:label", "Stage one: run both teachers over every frame; resumes."),
     "estimate": ("pipeline.commands.estimate:estimate", "Label a sample, then forecast hours, GPU-hours and bytes."),
+    "retry": ("pipeline.commands.retry:retry", "Try quarantined videos again; the others stay as they are."),
     "status": ("pipeline.commands.status:status", "Say what is labelled, quarantined and missing."),
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
     "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),

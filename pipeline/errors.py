@@ -8,6 +8,7 @@ KinetError                     (manifests.errors) one line on stderr, exit code 
 ├── ShardError                 a shard or receipt that is damaged or not what it should be
 ├── PlanError                  a plan that contradicts what is on disk (fingerprint, manifest changed)
 ├── TeacherError               a teacher file that is missing, malformed, or holds code
+├── LabellingError             a teacher or a worker fails on shards, for no fault of their videos
 ├── CheckpointError            a checkpoint or file of weights that is missing, damaged, holds code or is of another run
 └── InterruptedRun             SIGINT or SIGTERM; exit code 130 or 143
 """
@@ -22,6 +23,7 @@ __all__ = [
     "CheckpointError",
     "InterruptedRun",
     "KinetError",
+    "LabellingError",
     "ManifestError",
     "OptionError",
     "PlanError",
@@ -97,6 +99,10 @@ class PlanError(KinetError):
 
 class TeacherError(KinetError):
     """A teacher file is missing, malformed, or would execute code."""
+
+
+class LabellingError(KinetError):
+    """A teacher or a worker fails on a shard, for no fault of its videos."""
 
 
 class CheckpointError(KinetError):

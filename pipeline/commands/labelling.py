@@ -30,6 +30,7 @@ class LabellingChoice:
     address: str | None
     workers: int | None
     gpus_per_worker: float | None
+    recycle_after: int
     precision: str
     batch_size: int
     decoders: int | None
@@ -53,6 +54,14 @@ _OPTIONS = (
         "--workers",
         type=click.IntRange(0),
         help="Labelling workers; 0 labels in this process, without Ray.  [default: one a GPU, else one a node]",
+    ),
+    click.option(
+        "--recycle-after",
+        type=click.IntRange(1),
+        default=50,
+        show_default=True,
+        metavar="SHARDS",
+        help="A worker makes place for a fresh process after so many shards.",
     ),
     click.option("--gpus-per-worker", type=click.FloatRange(0), help="[default: 1 where there are GPUs]"),
     click.option(
@@ -124,9 +133,12 @@ def run_labelling(
 ) -> LabelReport:
     """Run a job of these teachers with progress on stderr; signals end it cleanly."""
     from pipeline.label.job import run_label_job
+    from pipeline.signals import interruptible
 
     way_out = "committed shards are kept; run the same command again to go on"
     with (
+        # Twice: while the workers start, and again once Ray has put its own handlers in place.
+        interruptible(way_out),
         open_workers(job.shards_dir, workspace, choice, kinds) as pool,
         watch(f"label {job.dataset}", "videos", choice, way_out) as display,
     ):
@@ -182,7 +194,9 @@ def open_workers(
     from pipeline.label.pools import open_pool
     from pipeline.label.settings import ClusterSettings
 
-    cluster = None if choice.workers == 0 else ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker)
+    cluster = None
+    if choice.workers != 0:
+        cluster = ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker, choice.recycle_after)
     return open_pool(choose_teachers(workspace, choice, kinds), choose_settings(choice), shards_dir, cluster)
 
 

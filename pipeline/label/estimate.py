@@ -14,6 +14,7 @@ from pipeline.label.description import WorkerResources
 from pipeline.label.forecast import RANGE_LEVEL, Figure, Forecast, SampleGroup, Whole, forecast
 from pipeline.label.job import USUAL_FRAMES_PER_VIDEO, WorkerPool, choose_videos_per_shard, shard_header
 from pipeline.label.plan import Plan, PlannedShard, partition
+from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt, ShardWriter
 
 # Groups a worker at least, so that the bootstrap has something to draw from.
@@ -152,13 +153,13 @@ def estimate_labelling(
     chosen = choose_sample(records, request.num_videos, request.seed)
     group_size = max(1, len(chosen) // max(GROUPS_PER_WORKER, 2 * resources.num_workers))
     plan = Plan(dataset, group_size, description.ingredients, _group(chosen, group_size))
-    headers = {SAMPLE_SPLIT: shard_header(plan, SAMPLE_SPLIT)}
+    header = shard_header(plan, SAMPLE_SPLIT)
     _warm_up(pool, plan, resources.num_workers, description.frames_per_sec)
-    with ShardWriter(sample_dir / "empty.h5", headers[SAMPLE_SPLIT]) as writer:
+    with ShardWriter(sample_dir / "empty.h5", header) as writer:
         empty_bytes = writer.commit().shard_bytes
     receipts: list[Receipt] = []
     started = time.monotonic()
-    for receipt in pool.label_all(plan.shards, headers, lambda _: None):
+    for receipt in pool.label_all([ShardTask(shard, header) for shard in plan.shards], lambda _: None):
         receipts.append(receipt)
         on_videos(sum(len(done.outcomes) for done in receipts), len(chosen))
         if time.monotonic() - started > request.max_sec:
@@ -215,7 +216,7 @@ def _warm_up(pool: WorkerPool, plan: Plan, num_workers: int, frames_per_sec: flo
         return
     split = "warmup"
     shards = [PlannedShard(split, index, num_workers, records[:1]) for index in range(num_workers)]
-    for _ in pool.label_all(shards, {split: shard_header(plan, split)}, lambda _: None):
+    for _ in pool.label_all([ShardTask(shard, shard_header(plan, split)) for shard in shards], lambda _: None):
         pass
 
 

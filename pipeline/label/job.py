@@ -11,10 +11,10 @@ from typing import Protocol
 from manifests import VideoRecord
 from pipeline.errors import ManifestError, WorkspaceError
 from pipeline.label.description import WorkerDescription, WorkerResources
+from pipeline.label.journal import JOURNAL_SUFFIX
 from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
     Plan,
-    PlannedShard,
     check_ingredients,
     manifest_digest,
     partition,
@@ -22,7 +22,9 @@ from pipeline.label.plan import (
     write_plan,
 )
 from pipeline.label.progress import LabelProgress
+from pipeline.label.replacing import finish_replacements, replace_shard
 from pipeline.label.status import LabelStatus, read_receipts, summarise, write_quarantine
+from pipeline.label.tasks import ShardTask
 from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.shards.verification import set_aside
@@ -47,14 +49,11 @@ class WorkerPool(Protocol):
         """Say what the workers label with; all of them alike."""
         ...
 
-    def label_all(
-        self, shards: Sequence[PlannedShard], headers: dict[str, ShardHeader], on_tick: Callable[[int], None]
-    ) -> Iterator[Receipt]:
+    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
         """Label shards in any order; yield each receipt when its shard is committed.
 
         Args:
-            shards: what to label.
-            headers: of their files, by split.
+            tasks: what to label.
             on_tick: called now and then with the frames labelled so far, open shards included.
 
         Raises:
@@ -72,6 +71,8 @@ class LabelJob:
         records: every row of its manifest.
         shards_dir: where shards, receipts and the plan go.
         split: the only split to label, or None for all.
+        retry_reasons: None to label what is not labelled; else to try quarantined videos of committed shards again,
+            those with these reasons, or with an empty set all.
         redo: names of committed shards that are bad: they are set aside and labelled again, and nothing else is.
         videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
     """
@@ -82,6 +83,7 @@ class LabelJob:
     split: str | None = None
     videos_per_shard: int | None = None
     redo: frozenset[str] = frozenset()
+    retry_reasons: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,13 @@ class LabelReport:
         status: of the whole job.
         seconds: this run took.
         frames: this run labelled.
+        retried: quarantined videos that this run tried again.
     """
 
     status: LabelStatus
     seconds: float
     frames: int
+    retried: int = 0
 
     @property
     def frames_per_sec(self) -> float:
@@ -118,12 +122,11 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         shards = plan.of_split(job.split)
         for name in job.redo:
             set_aside(job.shards_dir, name)
+        finish_replacements(job.shards_dir)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
-        wanted = [shard for shard in shards if not job.redo or shard.name in job.redo]
-        todo = [shard for shard in wanted if shard.name not in receipts]
-        _sweep(job.shards_dir, todo)
-        headers = {split: shard_header(plan, split) for split in {shard.split for shard in todo}}
-        own_frames = 0
+        tasks = _find_tasks(job, plan, receipts)
+        _sweep(job.shards_dir, tasks)
+        own_frames, retried = 0, sum(len(task.again or ()) for task in tasks)
 
         def tick(frames: int) -> None:
             hold.check()
@@ -133,12 +136,16 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
 
         tick(0)
         try:
-            for receipt in pool.label_all(todo, headers, tick):
+            for receipt in pool.label_all(tasks, tick):
+                before = receipts.get(receipt.shard)
+                if job.retry_reasons is not None:
+                    replace_shard(job.shards_dir, receipt.shard)
                 receipts[receipt.shard] = receipt
-                own_frames += receipt.frames
+                own_frames += receipt.frames - (before.frames if before else 0)
+            _sweep(job.shards_dir, ())
         finally:
             write_quarantine(job.shards_dir, plan.shards, receipts)
-        return LabelReport(summarise(shards, receipts), time.monotonic() - started, own_frames)
+        return LabelReport(summarise(shards, receipts), time.monotonic() - started, own_frames, retried)
 
 
 def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
@@ -198,9 +205,33 @@ def shard_header(plan: Plan, split: str) -> ShardHeader:
     )
 
 
-def _sweep(shards_dir: Path, todo: Sequence[PlannedShard]) -> None:
-    """Remove what a killed run left of the shards that are to be made: half files, and files without a receipt."""
-    unfinished = {f"{shard.name}.h5" for shard in todo}
-    for path in find_files(shards_dir, "*"):
-        if path.suffix == ".part" or path.name in unfinished:
+def _find_tasks(job: LabelJob, plan: Plan, receipts: dict[str, Receipt]) -> list[ShardTask]:
+    """List what the job has to do."""
+    shards = plan.of_split(job.split)
+    headers = {split: shard_header(plan, split) for split in {shard.split for shard in shards}}
+    if job.retry_reasons is None:
+        wanted = [shard for shard in shards if not job.redo or shard.name in job.redo]
+        return [ShardTask(shard, headers[shard.split]) for shard in wanted if shard.name not in receipts]
+    tasks = []
+    for shard in shards:
+        again = frozenset(
+            outcome.video_id
+            for outcome in (receipts[shard.name].outcomes if shard.name in receipts else ())
+            if outcome.outcome == "quarantined" and (not job.retry_reasons or outcome.reason in job.retry_reasons)
+        )
+        if again:
+            tasks.append(ShardTask(shard, headers[shard.split], again))
+    return tasks
+
+
+def _sweep(shards_dir: Path, tasks: Sequence[ShardTask]) -> None:
+    """Remove what a killed run left: half files, files without a receipt, journals of shards that are done."""
+    open_shards = {task.name for task in tasks}
+    unfinished = {f"{task.name}.h5" for task in tasks if task.again is None}
+    found = find_files(shards_dir, "*")
+    names = {path.name for path in found}
+    for path in found:
+        shard_name = path.name.split(".")[0]
+        is_done = path.suffix == JOURNAL_SUFFIX and shard_name not in open_shards and f"{shard_name}.json" in names
+        if path.suffix == ".part" or path.name in unfinished or is_done:
             remove(path)

@@ -1,52 +1,31 @@
 """Label one shard: decoded frames through both teachers into one file. No Ray here."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manifests import VideoRecord
+from pipeline.errors import Reason
 from pipeline.label.batches import FrameRows, TeacherBatches
-from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd
-from pipeline.label.plan import PlannedShard
-from pipeline.label.quality import MaskQualityMeter
+from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
+from pipeline.label.journal import IN_PROCESS, ShardJournal, journal_path_of
+from pipeline.label.kept import CommittedLabels, KeptVideo
+from pipeline.label.ledger import Ledger
+from pipeline.label.messages import VideoDone
+from pipeline.label.replacing import next_path_of
 from pipeline.label.settings import LabelSettings
+from pipeline.label.tasks import ShardTask
 from pipeline.label.teacher_loading import Teachers
 from pipeline.shards import (
     Receipt,
-    ShardHeader,
     ShardWriter,
-    VideoOutcome,
-    VideoStatus,
     receipt_path_of,
     write_receipt,
 )
-from pipeline.shards.receipts import Outcome
-
-
-class _Identities(NamedTuple):
-    """What is known of n frames before the teachers saw them: valid bool [n], hashes uint64 [n]."""
-
-    valid: NDArray[np.bool_]
-    hashes: NDArray[np.uint64]
-
-
-@dataclass
-class _VideoRows:
-    """A video on its way through the batches: its frames' identities, and how many of its rows are written."""
-
-    record: VideoRecord
-    chunks: deque[_Identities]
-    end: VideoEnd | None = None
-    void: bool = False
-    begun: bool = False
-    quality: MaskQualityMeter = field(default_factory=MaskQualityMeter)
+from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
 class ShardLabeller:
@@ -58,6 +37,7 @@ class ShardLabeller:
         shards_dir: where shards and receipts go.
         num_decoders: decoding processes.
         on_frames: called with the number of frames each time some are labelled.
+        run: names the driver's run in the journals.
     """
 
     def __init__(
@@ -67,8 +47,11 @@ class ShardLabeller:
         shards_dir: Path,
         num_decoders: int = 1,
         on_frames: Callable[[int], None] = lambda _: None,
+        *,
+        run: str = IN_PROCESS,
     ) -> None:
         self.teachers = teachers
+        self._run = run
         self._settings = settings
         self._shards_dir = shards_dir
         self._on_frames = on_frames
@@ -79,7 +62,7 @@ class ShardLabeller:
         """End the decoding processes."""
         self._decoders.close()
 
-    def label_shard(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
+    def label_shard(self, task: ShardTask) -> Receipt:
         """Label every video of a shard, commit the file, then its receipt.
 
         Returns:
@@ -88,25 +71,25 @@ class ShardLabeller:
         Raises:
             WorkspaceError: the disk is full or cannot be written. Nothing of the shard stays.
         """
+        shard, header = task.shard, task.header
         started = time.monotonic()
         waited = self._decoders.wait_sec
         self._write_sec = 0.0
         batches = TeacherBatches(self.teachers, self._settings.batch_size)
-        path = self._shards_dir / f"{shard.name}.h5"
-        with ShardWriter(path, header, self._settings.compression) as writer:
-            ledger = _Ledger(writer)
-            for record, event in self._decoders.events(shard.records):
-                if isinstance(event, DecodedChunk):
-                    ledger.expect(record, event)
-                    self._pass_on(ledger, batches.add(event.pixels))
-                elif isinstance(event, VideoEnd):
-                    ledger.close(record, event)
-                else:
-                    ledger.void(record)
-            self._pass_on(ledger, batches.finish())
+        committed_path = self._shards_dir / f"{shard.name}.h5"
+        again = task.again is not None
+        path = next_path_of(committed_path) if again else committed_path
+        with (
+            CommittedLabels(committed_path) if again else nullcontext() as committed,
+            ShardJournal(journal_path_of(self._shards_dir, task), self._run) as journal,
+            ShardWriter(path, header, self._settings.compression) as writer,
+        ):
+            ledger = Ledger(writer, committed)
+            self._label_videos(task, committed, journal, batches, ledger)
             with self._writing():
                 entries = ledger.finish()
                 summary = writer.commit()
+            journal.remove()
         receipt = Receipt(
             dataset=header.dataset,
             split=header.split,
@@ -126,10 +109,65 @@ class ShardLabeller:
                 "write": self._write_sec,
             },
         )
-        write_receipt(receipt_path_of(path), receipt)
+        receipt_path = receipt_path_of(committed_path)
+        write_receipt(next_path_of(receipt_path) if again else receipt_path, receipt)
         return receipt
 
-    def _pass_on(self, ledger: "_Ledger", all_rows: list[FrameRows]) -> None:
+    def _label_videos(
+        self,
+        task: ShardTask,
+        committed: CommittedLabels | None,
+        journal: ShardJournal,
+        batches: TeacherBatches,
+        ledger: Ledger,
+    ) -> None:
+        """Bring every video of the shard through the teachers, or past them, to the ledger."""
+        suspects = journal.history.suspects
+        if suspects:
+            # Teachers that die of any frames at all do so here, with no video in hand to take the blame.
+            batches.add(np.zeros((self._settings.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8))
+            batches.finish()
+        settled: dict[str, VideoEnd | KeptVideo] = {}
+        for video_id, deaths in journal.history.condemned.items():
+            message = f"{video_id}: a worker died labelling it, in each of {deaths} attempts"
+            settled[video_id] = VideoEnd(VideoDone(0, None, Reason.CRASHED, message, False), deaths)
+        if committed is not None and task.again is not None:
+            settled.update(committed.kept(task.again))
+        previous = task.shard.records[0]
+        for record, event in self._events(task.shard.records, settled):
+            apart = isinstance(event, KeptVideo) or not suspects.isdisjoint((record.video_id, previous.video_id))
+            if record is not previous and apart:
+                self._pass_on(ledger, batches.finish())
+            previous = record
+            if isinstance(event, DecodedChunk):
+                ledger.expect(record, event)
+                alone = record.video_id in suspects
+                journal.note(ledger.in_hand, alone=alone, frames=ledger.rows_written if alone else 0)
+                self._pass_on(ledger, batches.add(event.pixels))
+            elif isinstance(event, VideoEnd):
+                ledger.close(record, event)
+            elif isinstance(event, KeptVideo):
+                with self._writing():
+                    ledger.keep(event.outcome)
+            else:
+                ledger.void(record)
+        self._pass_on(ledger, batches.finish())
+
+    def _events(
+        self, records: Sequence[VideoRecord], settled: Mapping[str, VideoEnd | KeptVideo]
+    ) -> Iterator[tuple[VideoRecord, DecodedChunk | VideoRestarted | VideoEnd | KeptVideo]]:
+        """Decode the videos in order, but those whose end is settled before they begin."""
+        decoded = self._decoders.events([record for record in records if record.video_id not in settled])
+        for record in records:
+            if record.video_id in settled:
+                yield record, settled[record.video_id]
+                continue
+            for decoding, event in decoded:
+                yield decoding, event
+                if isinstance(event, VideoEnd):
+                    break
+
+    def _pass_on(self, ledger: Ledger, all_rows: list[FrameRows]) -> None:
         for rows in all_rows:
             with self._writing():
                 ledger.write(rows)
@@ -141,101 +179,3 @@ class ShardLabeller:
         started = time.monotonic()
         yield
         self._write_sec += time.monotonic() - started
-
-
-class _Ledger:
-    """Bring the teachers' rows back to their videos, in order, and each video into the shard or out of it."""
-
-    def __init__(self, writer: ShardWriter) -> None:
-        self._writer = writer
-        self._videos: deque[_VideoRows] = deque()
-        self._entries: list[VideoOutcome] = []
-
-    def expect(self, record: VideoRecord, chunk: DecodedChunk) -> None:
-        """Note frames that go into the batches now."""
-        self._current(record).chunks.append(_Identities(chunk.valid, chunk.hashes))
-
-    def void(self, record: VideoRecord) -> None:
-        """Note that what came of a video so far does not count."""
-        self._current(record).void = True
-
-    def close(self, record: VideoRecord, end: VideoEnd) -> None:
-        """Note a video's end."""
-        self._current(record).end = end
-
-    def write(self, rows: FrameRows) -> None:
-        """Write the next rows, in the order their frames were expected."""
-        start = 0
-        while start < rows.num_frames:
-            video = self._next_with_frames()
-            chunk = video.chunks[0]
-            taken = min(len(chunk.hashes), rows.num_frames - start)
-            if not video.void:
-                self._begin(video)
-                part = rows.part(start, start + taken)
-                if part.masks is not None:
-                    video.quality.add(part.masks[chunk.valid[:taken].astype(bool)])
-                self._writer.append(
-                    part.masks,
-                    part.scene_indices,
-                    part.scene_probs,
-                    chunk.hashes[:taken],
-                    chunk.valid[:taken],
-                )
-            start += taken
-            video.chunks.popleft()
-            if taken < len(chunk.hashes):
-                video.chunks.appendleft(_Identities(chunk.valid[taken:], chunk.hashes[taken:]))
-
-    def finish(self) -> list[VideoOutcome]:
-        """Settle the last videos and return every video's outcome."""
-        while self._videos:
-            self._settle(self._videos.popleft())
-        return self._entries
-
-    def _current(self, record: VideoRecord) -> _VideoRows:
-        """Return the newest attempt at a video, begun now where there is none."""
-        last = self._videos[-1] if self._videos else None
-        if last is None or last.record is not record or last.void or last.end is not None:
-            self._videos.append(_VideoRows(record, deque()))
-        return self._videos[-1]
-
-    def _next_with_frames(self) -> _VideoRows:
-        while not self._videos[0].chunks:
-            self._settle(self._videos.popleft())
-        return self._videos[0]
-
-    def _begin(self, video: _VideoRows) -> None:
-        if not video.begun:
-            self._writer.begin_video(video.record.video_id)
-            video.begun = True
-
-    def _settle(self, video: _VideoRows) -> None:
-        """Every row of the attempt is written: keep the video, or drop it with its reason."""
-        if video.void or video.end is None:
-            if video.begun:
-                self._writer.abort_video()
-            return
-        done, attempts = video.end.done, video.end.attempts
-        quality = video.quality.figures()
-        outcome: Outcome
-        if done.num_frames == 0:
-            if video.begun:
-                self._writer.abort_video()
-            outcome = "quarantined"
-        else:
-            whole = done.reason is None
-            self._writer.end_video(VideoStatus.OK if whole else VideoStatus.PARTIAL, seek_exact=done.seek_exact)
-            outcome = "ok" if whole else "partial"
-        self._entries.append(
-            VideoOutcome(
-                video_id=video.record.video_id,
-                outcome=outcome,
-                reason=done.reason,
-                message=done.message,
-                frames=done.num_frames,
-                declared_frames=done.declared_frames,
-                attempts=attempts,
-                mask_quality=None if quality is None or outcome == "quarantined" else quality._asdict(),
-            )
-        )

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.label.description import WorkerDescription, WorkerResources
-from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.tasks import ShardTask
 from pipeline.label.worker import ShardWorker
-from pipeline.shards import Receipt, ShardHeader
+from pipeline.shards import Receipt
 
 
 class LocalPool:
@@ -36,14 +36,12 @@ class LocalPool:
         """Say what this process labels with."""
         return self._started().describe(measure=measure)
 
-    def label_all(
-        self, shards: Sequence[PlannedShard], headers: dict[str, ShardHeader], on_tick: Callable[[int], None]
-    ) -> Iterator[Receipt]:
+    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
         """Label one shard after the other; see `pipeline.label.job.WorkerPool`."""
         worker = self._started()
         worker.on_frames = on_tick
-        for shard in shards:
-            yield worker.label(shard, headers[shard.split])
+        for task in tasks:
+            yield worker.label(task)
             on_tick(worker.frames_done())
 
     def _started(self) -> ShardWorker:

@@ -74,12 +74,18 @@ class ClusterSettings:
         address: of a running Ray cluster ("auto", "ray://host:10001"); None starts one on this machine.
         num_workers: actors; None is one a GPU, or one a node where there are none.
         gpus_per_worker: GPUs an actor reserves; None is 1 where the cluster has GPUs, else 0.
+        shards_per_worker: after so many shards a worker makes place for a fresh one, for what its libraries leak.
+        start_timeout_sec: how long the run waits while no worker can start, for nodes that come back.
     """
 
     address: str | None = None
     num_workers: int | None = None
     gpus_per_worker: float | None = None
+    shards_per_worker: int = 50
+    start_timeout_sec: float = 900.0
 
     def __post_init__(self) -> None:
+        if self.shards_per_worker < 1 or self.start_timeout_sec <= 0:
+            raise ValueError(f"shards_per_worker and start_timeout_sec must be positive, not {self}")
         if self.num_workers is not None and self.num_workers < 1:
             raise ValueError(f"num_workers is {self.num_workers}; give 1 or more, or label without Ray")

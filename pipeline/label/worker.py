@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.label.description import WorkerDescription
+from pipeline.label.journal import IN_PROCESS
 from pipeline.label.metrics import NoMetrics, WorkerMetrics
-from pipeline.label.plan import PlannedShard
 from pipeline.label.settings import LabelSettings, TeacherSettings
-from pipeline.shards import Receipt, ShardHeader
+from pipeline.label.tasks import ShardTask
+from pipeline.shards import Receipt
 from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
@@ -36,6 +37,7 @@ class ShardWorker:
         shards_dir: where shards go; the same folder for every worker.
         num_cpus: processors it may use: so many threads for the teachers (Ray would choose one), and as many decoders.
         make_metrics: makes what is told of the work, in the worker's own process.
+        run: names the driver's run in the journals.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class ShardWorker:
         shards_dir: Path,
         num_cpus: int,
         make_metrics: Callable[[], WorkerMetrics] = NoMetrics,
+        run: str = IN_PROCESS,
     ) -> None:
         self._teacher_settings = teacher_settings
         self._settings = label_settings
         self._shards_dir = shards_dir
         self._num_cpus = num_cpus
         self._metrics = make_metrics()
+        self._run = run
         self._frames_done = 0
         self._labeller: ShardLabeller | None = None
         self.on_frames: Callable[[int], None] = lambda _: None
@@ -73,9 +77,9 @@ class ShardWorker:
         }
         return WorkerDescription(ingredients, self._measure_speed(teachers) if measure else None)
 
-    def label(self, shard: PlannedShard, header: ShardHeader) -> Receipt:
+    def label(self, task: ShardTask) -> Receipt:
         """Label one shard and write its receipt; see `ShardLabeller.label_shard`."""
-        receipt = self._started().label_shard(shard, header)
+        receipt = self._started().label_shard(task)
         self._metrics.add_shard(receipt)
         return receipt
 
@@ -107,7 +111,9 @@ class ShardWorker:
             precision = choose_precision(self._teacher_settings.precision, device)
             teachers = load_teachers(self._teacher_settings, device, precision)
             num_decoders = self._settings.decoders_for(self._num_cpus)
-            self._labeller = ShardLabeller(teachers, self._settings, self._shards_dir, num_decoders, self._count)
+            self._labeller = ShardLabeller(
+                teachers, self._settings, self._shards_dir, num_decoders, self._count, run=self._run
+            )
         return self._labeller
 
     def _count(self, num_frames: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from manifests import VideoRecord, write_manifest
@@ -46,6 +47,17 @@ class Bench:
         job = LabelJob("mix", self.records, self.shards_dir, split, videos_per_shard)
         with LocalPool(self.teachers, LabelSettings(batch_size=8), self.shards_dir) as pool:
             return run_label_job(job, pool, on_progress)
+
+    def retry(self, *reasons: str, on_progress: Callable[[LabelProgress], None] = lambda _: None) -> LabelReport:
+        """Try quarantined videos again."""
+        job = LabelJob("mix", self.records, self.shards_dir, retry_reasons=frozenset(reasons))
+        with LocalPool(self.teachers, LabelSettings(batch_size=8), self.shards_dir) as pool:
+            return run_label_job(job, pool, on_progress)
+
+    def whiten(self, video_id: str) -> None:
+        """Make a video all white: frames that a toy teacher can be told to fail on."""
+        (record,) = (record for record in self.records if record.video_id == video_id)
+        write_video(record.path, np.full((20, 96, 128, 3), 255, dtype=np.uint8))
 
     def shard_bytes(self) -> dict[str, bytes]:
         """Return every committed shard's content."""

@@ -1,7 +1,9 @@
 """Labelling on Ray: the labels of an in-process run, whatever dies on the way."""
 
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+from tests.pipeline.label.toy_teachers import HARM_VARIABLE
 
 pytestmark = pytest.mark.ray
 REPOSITORY = Path(__file__).parents[3]
@@ -23,8 +26,8 @@ def label_command(bench: Bench, *extra: str) -> list[str]:
     return [*command, "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, *extra]
 
 
-def start(bench: Bench, *extra: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled"}
+def start(bench: Bench, *extra: str, harm: str = "") -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled", HARM_VARIABLE: harm}
     return subprocess.Popen(
         label_command(bench, *extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -45,7 +48,7 @@ def title(pid: int) -> str:
         return ""
 
 
-def wait_for(condition, seconds: float = 60.0):
+def wait_for(condition, seconds: float = 150.0):
     """Poll until a condition gives something, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -108,3 +111,40 @@ def test_a_teacher_that_cannot_be_loaded_is_one_line(bench: Bench) -> None:
     out, err = run.communicate(timeout=60)
     assert run.returncode == 1 and out == ""
     assert len(err.strip().splitlines()) == 1 and "human" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: Bench, workers: str) -> None:
+    bench.whiten("good2")
+    bench.label()
+    expected, planned = bench.shard_bytes(), len(bench.records)
+    shutil.rmtree(bench.shards_dir)
+    deaths = 0
+    while True:
+        run = start(bench, "--workers", workers, harm="crash")
+        out, err = run.communicate(timeout=200)
+        if run.returncode != -signal.SIGSEGV:
+            break
+        deaths += 1
+    # A worker that is its own driver takes the run with it; on Ray the run goes on.
+    assert run.returncode == 0 and deaths == (3 if workers == "0" else 0), err
+    status = json.loads(out)
+    assert status["reasons"]["crashed"] == 1 and status["missing"] == 0 and status["planned"] == planned
+    with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
+        (crashed,) = (row for row in csv.DictReader(stream) if row["reason"] == "crashed")
+    assert crashed["video_id"] == "good2" and crashed["attempts"] == "3"
+    assert bench.retry("crashed").status.reasons.get("crashed", 0) == 0
+    assert bench.shard_bytes() == expected
+
+
+def test_an_error_of_a_teacher_is_one_line_that_names_the_shard(bench: Bench) -> None:
+    bench.whiten("good2")
+    run = start(bench, "--workers", "1", harm="raise")
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 1 and out == ""
+    last = err.strip().splitlines()[-1]
+    assert "RuntimeError: no white frames, please" in last and "-of-" in last and "--workers 0" in last
+    assert "Traceback" not in err
+    # The other shards are done.
+    assert len(list(bench.shards_dir.glob("*-of-*.json"))) == len(list(bench.shards_dir.glob("*.h5"))) == 3

@@ -3,7 +3,9 @@
 Their labels can be worked out from the frames, so that a test knows what must be in a shard.
 """
 
+import ctypes
 import hashlib
+import os
 import time
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import torch
 from torch import Tensor
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
+
+# Set to "crash" or "raise": what the human teacher then does at a white frame, the process and all.
+HARM_VARIABLE = "KINET_TOY_HARM"
 
 
 class BrightPixels:
@@ -24,6 +29,12 @@ class BrightPixels:
 
     def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
         time.sleep(self._pause_sec)
+        harm = os.environ.get(HARM_VARIABLE)
+        if harm and bool((frames_BHWC.amin(dim=(1, 2, 3)) > 250).any()):
+            if harm == "raise":
+                raise RuntimeError("no white frames, please")
+            # In this very thread: a signal sent from outside would leave it time to go on.
+            ctypes.string_at(0)
         luma_BHW = frames_BHWC.sum(dim=-1, dtype=torch.int32)
         return luma_BHW > luma_BHW.double().mean(dim=(1, 2), keepdim=True)
 

@@ -1,0 +1,58 @@
+"""``kinet-pipeline retry``: quarantined videos once more."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.labelling import LabellingChoice, labelling_options, run_labelling
+from pipeline.errors import Reason
+from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
+from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.shards.schema import TeacherKind
+
+
+@click.command()
+@dataset_option
+@click.option("--split", metavar="S", callback=require_name, help="Of this split only.  [default: all]")
+@click.option(
+    "--reason",
+    "reasons",
+    multiple=True,
+    type=click.Choice([reason.value for reason in Reason]),
+    help="Only videos quarantined for this reason; may be given again.  [default: every reason]",
+)
+@teachers_option
+@labelling_options
+@json_option
+@workspace_option
+@debug_option
+def retry(
+    dataset: str,
+    split: str | None,
+    reasons: tuple[str, ...],
+    teachers: tuple[TeacherKind, ...] | None,
+    choice: LabellingChoice,
+    as_json: bool,
+    workspace: Workspace,
+) -> None:
+    """Try quarantined videos again, in the shards that are committed; the labels of all others are kept as they are."""
+    from pipeline.datasets import load_dataset
+    from pipeline.label.check import require_plan
+    from pipeline.label.job import LabelJob
+    from pipeline.label.sets import existing_set
+
+    records, labels = load_dataset(workspace, dataset), existing_set(workspace, dataset, teachers)
+    require_plan(labels.shards_dir, dataset, records)
+    job = LabelJob(dataset, records, labels.shards_dir, split, retry_reasons=frozenset(reasons))
+    report = run_labelling(job, workspace, choice, labels.kinds)
+    if as_json:
+        run = {"retried": report.retried, "seconds": round(report.seconds, 3)}
+        click.echo(json.dumps({**report.status.as_json(), **run}))
+        return
+    click.echo(report.status.as_text())
+    click.echo(f"this run    {report.retried:,} videos tried again, {report.frames:,} frames labelled")

@@ -1,0 +1,161 @@
+"""Bring the teachers' rows back to their videos, in order, and each video into the shard or out of it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests import VideoRecord
+from pipeline.label.batches import FrameRows
+from pipeline.label.decode_ahead import DecodedChunk, VideoEnd
+from pipeline.label.kept import CommittedLabels
+from pipeline.label.quality import MaskQualityMeter
+from pipeline.shards import ShardWriter, VideoOutcome, VideoStatus
+from pipeline.shards.receipts import Outcome
+
+
+class _Identities(NamedTuple):
+    """What is known of n frames before the teachers saw them: valid bool [n], hashes uint64 [n]."""
+
+    valid: NDArray[np.bool_]
+    hashes: NDArray[np.uint64]
+
+
+@dataclass
+class _VideoRows:
+    """A video on its way through the batches: its frames' identities, and how many of its rows are written."""
+
+    record: VideoRecord
+    chunks: deque[_Identities]
+    end: VideoEnd | None = None
+    void: bool = False
+    begun: bool = False
+    written: int = 0
+    quality: MaskQualityMeter = field(default_factory=MaskQualityMeter)
+
+
+class Ledger:
+    """The videos of one shard on their way through the batches.
+
+    Args:
+        writer: of the shard.
+        committed: where the rows of videos that are not tried again come from; None where all are labelled.
+    """
+
+    def __init__(self, writer: ShardWriter, committed: CommittedLabels | None) -> None:
+        self._writer = writer
+        self._committed = committed
+        self._videos: deque[_VideoRows] = deque()
+        self._entries: list[VideoOutcome] = []
+
+    @property
+    def in_hand(self) -> list[str]:
+        """The videos whose frames are in the batches."""
+        return list(dict.fromkeys(video.record.video_id for video in self._videos if video.chunks))
+
+    @property
+    def rows_written(self) -> int:
+        """Frames of the newest video whose rows came back."""
+        return self._videos[-1].written
+
+    def expect(self, record: VideoRecord, chunk: DecodedChunk) -> None:
+        """Note frames that go into the batches now."""
+        self._current(record).chunks.append(_Identities(chunk.valid, chunk.hashes))
+
+    def void(self, record: VideoRecord) -> None:
+        """Note that what came of a video so far does not count."""
+        self._current(record).void = True
+
+    def close(self, record: VideoRecord, end: VideoEnd) -> None:
+        """Note a video's end."""
+        self._current(record).end = end
+
+    def write(self, rows: FrameRows) -> None:
+        """Write the next rows, in the order their frames were expected."""
+        start = 0
+        while start < rows.num_frames:
+            video = self._next_with_frames()
+            chunk = video.chunks[0]
+            taken = min(len(chunk.hashes), rows.num_frames - start)
+            if not video.void:
+                self._begin(video)
+                part = rows.part(start, start + taken)
+                if part.masks is not None:
+                    video.quality.add(part.masks[chunk.valid[:taken].astype(bool)])
+                self._writer.append(
+                    part.masks,
+                    part.scene_indices,
+                    part.scene_probs,
+                    chunk.hashes[:taken],
+                    chunk.valid[:taken],
+                )
+            start += taken
+            video.written += taken
+            video.chunks.popleft()
+            if taken < len(chunk.hashes):
+                video.chunks.appendleft(_Identities(chunk.valid[taken:], chunk.hashes[taken:]))
+
+    def keep(self, outcome: VideoOutcome) -> None:
+        """Take a video over from the committed shard; no frames may be on their way."""
+        entries = self.finish()
+        if self._committed is not None and outcome.outcome != "quarantined":
+            self._committed.copy_rows(outcome.video_id, self._writer)
+        entries.append(outcome)
+
+    def finish(self) -> list[VideoOutcome]:
+        """Settle the last videos and return every video's outcome."""
+        while self._videos:
+            self._settle(self._videos.popleft())
+        return self._entries
+
+    def _current(self, record: VideoRecord) -> _VideoRows:
+        """Return the newest attempt at a video, begun now where there is none."""
+        last = self._videos[-1] if self._videos else None
+        if last is None or last.record is not record or last.void or last.end is not None:
+            self._videos.append(_VideoRows(record, deque()))
+        return self._videos[-1]
+
+    def _next_with_frames(self) -> _VideoRows:
+        while not self._videos[0].chunks:
+            self._settle(self._videos.popleft())
+        return self._videos[0]
+
+    def _begin(self, video: _VideoRows) -> None:
+        if not video.begun:
+            self._writer.begin_video(video.record.video_id)
+            video.begun = True
+
+    def _settle(self, video: _VideoRows) -> None:
+        """Every row of the attempt is written: keep the video, or drop it with its reason."""
+        if video.void or video.end is None:
+            if video.begun:
+                self._writer.abort_video()
+            return
+        done, attempts = video.end.done, video.end.attempts
+        quality = video.quality.figures()
+        outcome: Outcome
+        if done.num_frames == 0:
+            if video.begun:
+                self._writer.abort_video()
+            outcome = "quarantined"
+        else:
+            whole = done.reason is None
+            self._writer.end_video(VideoStatus.OK if whole else VideoStatus.PARTIAL, seek_exact=done.seek_exact)
+            outcome = "ok" if whole else "partial"
+        self._entries.append(
+            VideoOutcome(
+                video_id=video.record.video_id,
+                outcome=outcome,
+                reason=done.reason,
+                message=done.message,
+                frames=done.num_frames,
+                declared_frames=done.declared_frames,
+                attempts=attempts + self._attempts_before(video.record.video_id),
+                mask_quality=None if quality is None or outcome == "quarantined" else quality._asdict(),
+            )
+        )
+
+    def _attempts_before(self, video_id: str) -> int:
+        return 0 if self._committed is None else self._committed.outcomes[video_id].attempts

@@ -1,0 +1,155 @@
+"""Which shard is labelled next, by how many workers, and when it is given up: the driver's bookkeeping, without Ray."""
+
+import dataclasses
+import logging
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import LabellingError
+from pipeline.label.tasks import ShardTask
+
+logger = logging.getLogger(__name__)
+
+# Deaths of workers that one shard may cost, and as many more for each video that was found to cause them.
+MAX_DEATHS = 3
+# A teacher that fails on so many shards one after the other fails on all.
+MAX_FAILURES_IN_A_ROW = 3
+# A shard is late when it takes so many times the median, and a worker's start is long forgotten.
+LATE_FACTOR = 2.0
+LATE_AFTER_SEC = 60.0
+# Below so many finished shards there is no median to speak of.
+PACE_SHARDS = 3
+
+
+@dataclass(eq=False)
+class ShardRun:
+    """One worker's attempt at a shard.
+
+    Attributes:
+        task: the shard.
+        started_sec: by the queue's clock.
+    """
+
+    task: ShardTask
+    started_sec: float
+
+
+class ShardQueue:
+    """Hand out shards until each is committed or given up.
+
+    Args:
+        tasks: what to label.
+        clock: seconds.
+    """
+
+    def __init__(self, tasks: Sequence[ShardTask], clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting = deque(tasks)
+        self._runs: list[ShardRun] = []
+        self._committed: set[str] = set()
+        self._deaths: Counter[str] = Counter()
+        self._given_up: dict[str, str] = {}
+        self._failures_in_a_row = 0
+        self._sec_per_video: list[float] = []
+
+    @property
+    def num_open(self) -> int:
+        """Count the shards that are waiting or at work."""
+        return len(self._waiting) + len({run.task.name for run in self._runs})
+
+    def take(self) -> ShardRun | None:
+        """Return work for an idle worker: a waiting shard, else one that another worker is late with, else None."""
+        task = self._waiting.popleft() if self._waiting else self._late_task()
+        if task is None:
+            return None
+        run = ShardRun(task, self._clock())
+        self._runs.append(run)
+        return run
+
+    def commit(self, run: ShardRun) -> bool:
+        """Note that a run committed its shard; say whether it is the shard's first to do so."""
+        self._runs.remove(run)
+        self._failures_in_a_row = 0
+        if run.task.name in self._committed:
+            return False
+        self._committed.add(run.task.name)
+        self._given_up.pop(run.task.name, None)
+        self._sec_per_video.append((self._clock() - run.started_sec) / len(run.task.shard.records))
+        return True
+
+    def rivals(self, run: ShardRun) -> list[ShardRun]:
+        """Return the runs of the same shard that are still at work."""
+        return [other for other in self._runs if other.task.name == run.task.name and other is not run]
+
+    def drop(self, run: ShardRun) -> None:
+        """Forget a run that was ended because its shard is committed."""
+        self._runs.remove(run)
+
+    def lose(self, run: ShardRun, *, num_condemned: int, excused: bool) -> None:
+        """Note that a run's worker died; the shard waits again, unless it has taken too many with it.
+
+        Args:
+            run: the attempt.
+            num_condemned: videos of the shard that are known to kill workers; each may cost `MAX_DEATHS`.
+            excused: the worker's node is gone, which is no shard's doing.
+
+        Raises:
+            LabellingError: the last shards were all given up.
+        """
+        self._runs.remove(run)
+        name = run.task.name
+        self._deaths[name] += not excused
+        if name in self._committed or self.rivals(run):
+            return
+        if self._deaths[name] < MAX_DEATHS * (1 + num_condemned):
+            self._waiting.append(dataclasses.replace(run.task, is_copy=False))
+        else:
+            self._give_up(name, f"{self._deaths[name]} workers died with it; they may lack memory")
+
+    def fail(self, run: ShardRun, why: str) -> None:
+        """Note that a teacher raised an error, which it would raise again: the shard is given up.
+
+        Raises:
+            LabellingError: the last shards were all given up.
+        """
+        self._runs.remove(run)
+        if run.task.name not in self._committed and not self.rivals(run):
+            self._give_up(run.task.name, why)
+
+    def require_all(self) -> None:
+        """Raise LabellingError naming the shards that were given up; call it when nothing is open any more."""
+        if self._given_up:
+            name, why = next(iter(self._given_up.items()))
+            raise LabellingError(
+                f"{len(self._given_up)} shards could not be labelled ({', '.join(list(self._given_up)[:3])}); "
+                f"{name}: {why}. All others are done: mend the cause, and run the same command again"
+            )
+
+    def _give_up(self, name: str, why: str) -> None:
+        logger.warning("shard %s is given up: %s", name, why)
+        self._given_up[name] = why
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            raise LabellingError(
+                f"{self._failures_in_a_row} shards failed one after the other, the last one {name}: {why}. "
+                "Committed shards are kept: mend the cause, and run the same command again"
+            )
+
+    def _late_task(self) -> ShardTask | None:
+        """Return the shard that is the longest behind, of those that one worker alone is late with."""
+        if len(self._sec_per_video) < PACE_SHARDS:
+            return None
+        pace = statistics.median(self._sec_per_video)
+        now = self._clock()
+        late = [
+            run
+            for run in self._runs
+            if now - run.started_sec > max(LATE_AFTER_SEC, LATE_FACTOR * pace * len(run.task.shard.records))
+            and not self.rivals(run)
+        ]
+        if not late:
+            return None
+        return dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True)

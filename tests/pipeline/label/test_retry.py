@@ -1,0 +1,108 @@
+"""Trying quarantined videos again: their shard becomes that of a run in which they were good from the start."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ShardError
+from pipeline.label.progress import LabelProgress
+from tests.pipeline.label.conftest import LENGTHS, Bench
+from tests.videos import moving_frames, write_video
+
+VIDEOS_PER_SHARD = 8
+
+
+@pytest.fixture
+def mended(bench: Bench) -> dict[str, bytes]:
+    """Label with the empty file as a good video, keep the bytes, and label again with the empty file as it was.
+
+    In its shard good videos stand before it and after it.
+    """
+    mend(bench)
+    bench.label(videos_per_shard=VIDEOS_PER_SHARD)
+    content = bench.shard_bytes()
+    shutil.rmtree(bench.shards_dir)
+    path_of_empty(bench).write_bytes(b"")
+    bench.label(videos_per_shard=VIDEOS_PER_SHARD)
+    return content
+
+
+def path_of_empty(bench: Bench) -> Path:
+    return next(record.path for record in bench.records if record.video_id == "empty")
+
+
+def mend(bench: Bench) -> None:
+    write_video(path_of_empty(bench), moving_frames(50, seed=9))
+
+
+def test_a_video_that_became_good_is_labelled_and_the_rest_kept(bench: Bench, mended: dict[str, bytes]) -> None:
+    before = bench.shard_bytes()
+    inodes = {name: (bench.shards_dir / name).stat().st_ino for name in before}
+    mend(bench)
+    report = bench.retry("empty_file")
+    assert bench.shard_bytes() == mended
+    assert (report.retried, report.frames) == (1, 50)
+    assert report.status.ok == len(LENGTHS) + 1 and report.status.quarantined == 3
+    untouched = [name for name in before if before[name] == mended[name]]
+    assert len(untouched) == len(before) - 1
+    assert {name: (bench.shards_dir / name).stat().st_ino for name in untouched} == {n: inodes[n] for n in untouched}
+    assert "empty_file" not in (bench.shards_dir / "quarantine.csv").read_text()
+    assert not list(bench.shards_dir.glob("*.next")) and not list(bench.shards_dir.glob("*.journal"))
+
+
+def test_videos_that_are_still_bad_stay_quarantined_and_count_their_attempts(bench: Bench) -> None:
+    bench.label()
+    before = bench.shard_bytes()
+    report = bench.retry()
+    assert report.retried == 4 and report.status.quarantined == 4
+    assert bench.shard_bytes() == before
+    outcomes = [
+        outcome
+        for path in bench.shards_dir.glob("*-of-*.json")
+        for outcome in json.loads(path.read_text())["outcomes"]
+        if outcome["outcome"] == "quarantined"
+    ]
+    assert {outcome["attempts"] for outcome in outcomes} == {2}
+
+
+def test_a_reason_nobody_has_is_nothing_to_do(bench: Bench) -> None:
+    bench.label()
+    assert bench.retry("crashed").retried == 0
+
+
+def test_a_killed_retry_leaves_the_old_shard(bench: Bench, mended: dict[str, bytes]) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(progress: LabelProgress) -> None:
+        if progress.frames > 30:
+            raise Stop
+
+    before = bench.shard_bytes()
+    mend(bench)
+    with pytest.raises(Stop):
+        bench.retry(on_progress=stop)
+    assert bench.shard_bytes() == before and bench.label(videos_per_shard=None).status.missing == 0
+    bench.retry()
+    assert bench.shard_bytes() == mended
+
+
+def test_a_damaged_shard_is_not_copied_from(bench: Bench, mended: dict[str, bytes]) -> None:
+    mend(bench)
+    for path in bench.shards_dir.glob("*.h5"):
+        path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ShardError, match="verify --repair"):
+        bench.retry("empty_file")
+
+
+def test_a_shard_is_missing_rather_than_mixed_while_it_is_replaced(bench: Bench, mended: dict[str, bytes]) -> None:
+    mend(bench)
+    name = next(name for name, content in bench.shard_bytes().items() if content != mended[name])
+    receipt = (bench.shards_dir / name).with_suffix(".json")
+    bench.retry("empty_file")
+    # As a kill between the renames of the shard and of its receipt leaves it.
+    receipt.rename(receipt.with_name(f"{receipt.name}.next"))
+    assert bench.label(videos_per_shard=None).frames == 0
+    assert bench.shard_bytes() == mended and receipt.exists()

@@ -1,0 +1,127 @@
+"""The driver's bookkeeping: every shard is committed once or given up and named, whatever happens to the workers."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from manifests import VideoRecord
+from pipeline.errors import LabellingError
+from pipeline.label.plan import partition
+from pipeline.label.shard_queue import LATE_AFTER_SEC, MAX_DEATHS, MAX_FAILURES_IN_A_ROW, ShardQueue
+from pipeline.label.tasks import ShardTask
+from tests.pipeline.shards.made import make_header
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def tasks(num_shards: int, videos_per_shard: int = 2) -> list[ShardTask]:
+    records = [VideoRecord(f"v{i}", Path(f"/v{i}.mp4"), "train", 0, "c") for i in range(num_shards * videos_per_shard)]
+    return [ShardTask(shard, make_header()) for shard in partition(records, videos_per_shard)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_shard_is_committed_exactly_once_under_random_deaths(seed: int) -> None:
+    generator = random.Random(seed)
+    clock = Clock()
+    queue = ShardQueue(tasks(12), clock)
+    committed: list[str] = []
+    at_work = []
+    while queue.num_open:
+        while len(at_work) < 3 and (run := queue.take()):
+            at_work.append(run)
+        clock.now += generator.choice([1, 10, 200])
+        run = at_work.pop(generator.randrange(len(at_work)))
+        if generator.random() < 0.5:
+            queue.lose(run, num_condemned=0, excused=True)
+        elif queue.commit(run):
+            committed.append(run.task.name)
+    assert not at_work or all(run.task.name in committed for run in at_work)
+    queue.require_all()
+    assert sorted(committed) == sorted(task.name for task in tasks(12))
+
+
+def test_a_shard_that_kills_its_workers_is_named_when_the_others_are_done() -> None:
+    queue = ShardQueue(tasks(4))
+    poison = tasks(4)[1].name
+    deaths = 0
+    while queue.num_open:
+        run = queue.take()
+        assert run is not None
+        if run.task.name == poison:
+            deaths += 1
+            queue.lose(run, num_condemned=0, excused=False)
+        else:
+            assert queue.commit(run)
+    assert deaths == MAX_DEATHS
+    with pytest.raises(LabellingError, match=rf"1 shards could not be labelled .*{poison}"):
+        queue.require_all()
+
+
+def test_deaths_that_a_video_answers_for_are_not_the_shards() -> None:
+    queue = ShardQueue(tasks(1))
+    for death in range(1, 2 * MAX_DEATHS):
+        run = queue.take()
+        assert run is not None
+        queue.lose(run, num_condemned=death // MAX_DEATHS, excused=False)
+    run = queue.take()
+    assert run is not None and queue.commit(run)
+    queue.require_all()
+
+
+def test_a_teacher_that_fails_everywhere_ends_the_run_at_once() -> None:
+    queue = ShardQueue(tasks(10))
+    with pytest.raises(LabellingError, match=r"3 shards failed one after the other.*ValueError: no"):
+        for _ in range(MAX_FAILURES_IN_A_ROW):
+            run = queue.take()
+            assert run is not None
+            queue.fail(run, "ValueError: no")
+
+
+def test_failures_apart_are_named_at_the_end() -> None:
+    queue = ShardQueue(tasks(10))
+    for number in range(10):
+        run = queue.take()
+        assert run is not None
+        if number % 2:
+            queue.fail(run, "ValueError: no")
+        else:
+            queue.commit(run)
+    assert queue.num_open == 0
+    with pytest.raises(LabellingError, match="5 shards could not be labelled"):
+        queue.require_all()
+
+
+def test_a_late_shard_goes_to_one_idle_worker_more_and_counts_once() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(5), clock)
+    late = queue.take()
+    assert late is not None
+    for _ in range(4):
+        run = queue.take()
+        assert run is not None
+        clock.now += 40
+        assert queue.commit(run)
+    assert queue.take() is not None
+    assert queue.take() is None
+    (second,) = queue.rivals(late)
+    assert second.task.shard is late.task.shard and second.task.is_copy
+    queue.lose(late, num_condemned=0, excused=False)
+    assert queue.num_open == 1 and queue.take() is None
+    assert queue.commit(second) and queue.num_open == 0
+
+
+def test_nobody_is_late_before_there_is_a_pace() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(2), clock)
+    first, second = queue.take(), queue.take()
+    assert first is not None and second is not None
+    clock.now += 10 * LATE_AFTER_SEC
+    queue.commit(second)
+    assert queue.take() is None
