@@ -170,7 +170,7 @@ def rename(path: Path, target: Path) -> Path:
 
 
 def find_files(folder: Path, pattern: str) -> list[Path]:
-    """List a folder's files by name, with one listing; [] where there is no folder."""
+    """List a folder's entries by name, with one listing; [] where there is no folder."""
     remote = _in_store(folder)
     if remote is None:
         return sorted(folder.glob(pattern))
@@ -244,6 +244,21 @@ def local_edit(folder: Path, names: Sequence[str]) -> Iterator[Path]:
                 write_atomically(folder / name, made.read_bytes())
             else:
                 remove(folder / name)
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder, and remove it with the files in it when the block ends."""
+    if is_local(parent):
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+        return
+    in_store = cast(UPath, parent / f"{prefix}{uuid.uuid4().hex[:12]}")
+    try:
+        yield cast(Path, in_store)
+    finally:
+        with _faults_named(in_store, "removed"), contextlib.suppress(FileNotFoundError):
+            _filesystem(in_store).rm(in_store.path, recursive=True)
 
 
 def _in_store(path: object) -> UPath | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -52,14 +50,15 @@ def estimate(
     from pipeline.datasets import load_split
     from pipeline.label.estimate import SampleRequest, estimate_labelling
     from pipeline.shards.schema import BOTH_TEACHERS
+    from pipeline.store import temporary_folder
 
     records = load_split(workspace, dataset, split)
     request = SampleRequest(sample_videos, sample_sec, seed)
     # In the workspace: the disk that the shards will go to, and a folder that every node of a cluster sees.
     with (
-        tempfile.TemporaryDirectory(prefix=".estimate-", dir=workspace.root, ignore_cleanup_errors=True) as folder,
-        open_workers(Path(folder), workspace, choice, teachers or BOTH_TEACHERS) as pool,
+        temporary_folder(workspace.root, ".estimate-") as folder,
+        open_workers(folder, workspace, choice, teachers or BOTH_TEACHERS) as pool,
         watch(f"estimate {dataset}", "videos", choice) as display,
     ):
-        result = estimate_labelling(dataset, records, pool, Path(folder), request, display.show)
+        result = estimate_labelling(dataset, records, pool, folder, request, display.show)
     click.echo(json.dumps(result.as_json()) if as_json else result.as_text())

@@ -139,6 +139,14 @@ def test_the_cache_keeps_its_bound_and_the_newest(
         LabelIndex(folder).read(video_id, [0])
 
 
+def test_an_estimate_leaves_nothing_in_the_store(bench: Bench, memory: str) -> None:
+    folder = fill(bench, memory)
+    estimate = run(memory, "estimate", *TOYS, "--sample-videos", "4", "--json")
+    assert estimate.exit_code == 0, estimate.output
+    assert json.loads(estimate.stdout)["videos"] == len(bench.records)
+    assert sorted(path.name for path in find_files(folder.parent.parent, "*")) == ["manifests", "teachers"]
+
+
 def test_what_must_be_local_names_the_way_out(memory: str) -> None:
     result = CliRunner().invoke(cli, ["evaluate", "somerun", "--dataset", "mix", "--workspace", memory])
     assert isinstance(result.exception, WorkspaceError) and "$KINET_RUNS_DIR" in str(result.exception)
