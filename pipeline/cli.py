@@ -21,6 +21,8 @@ COMMANDS = {
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
     "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),
     "evaluate": ("student.commands.evaluate:evaluate", "Score a run with 25 segments and 10 crops."),
+    "fuse": ("student.commands.fuse:fuse", "Add up the scores of several runs."),
+    "export": ("student.commands.export:export", "Write a run's student for other programs."),
     "ablate": ("student.commands.ablate:ablate", "Run the rows of the paper's Tables 1-4 and tabulate them."),
 }
 

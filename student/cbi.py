@@ -44,8 +44,9 @@ class CrossBranchIntegration(nn.Module):
         Raises:
             ValueError: the maps differ in shape, or do not have C channels.
         """
-        shapes = {tuple(action.shape), tuple(human.shape), tuple(scene.shape)}
-        if len(shapes) != 1 or action.dim() != 4 or action.shape[1] != self.channels:
+        # Compared pairwise: a set would fix the batch size when the model is exported.
+        alike = human.shape == action.shape and scene.shape == action.shape
+        if not alike or action.dim() != 4 or action.shape[1] != self.channels:
             raise ValueError(
                 f"CBI: expected three maps [B, {self.channels}, H, W] of one shape, found action "
                 f"{list(action.shape)}, human {list(human.shape)}, scene {list(scene.shape)}"

@@ -1,6 +1,5 @@
 """The two jobs of stage two, from names in a workspace to a trained run and to its scores."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from manifests.record import VideoRecord
 from pipeline.datasets import load_dataset
-from pipeline.errors import CheckpointError, ManifestError, OptionError, option_errors
+from pipeline.errors import ManifestError, OptionError, option_errors
 from pipeline.training.precision import choose_device
 from pipeline.workspace import Workspace
 from student.clips import select_records
@@ -16,8 +15,8 @@ from student.dataset import EvaluationDataset
 from student.evaluation import Views, Windows, evaluate_model
 from student.recipes import RunConfig, TrainConfig, apply_overrides, read_recipe, read_run_config
 from student.runs import (
-    CLASSES_FILE,
     CONFIG_FILE,
+    Which,
     build_run_student,
     check_resumed,
     describe_videos,
@@ -26,15 +25,19 @@ from student.runs import (
     load_initial_weights,
     load_student,
     open_labels,
+    read_class_names,
     start_run,
 )
-from student.scores import measure_accuracy, save_scores
+from student.score_tables import write_score_tables
+from student.scores import ScoreError, measure_accuracy, save_scores
 from student.train import TrainSummary
 from student.training_job import TrainJob, run_training, select_usable
 
 DEFAULT_RECIPE = "kinetics400"
 DEFAULT_SPLIT = "train"
 _EVALUATION_SPLITS = ("val", "test")
+# Share of a split's videos that may lack a score before its figures are refused.
+MAX_MISSING = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +144,7 @@ def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
 class EvaluateRequest:
     """What a user asks of an evaluation; attributes as of `TrainRequest` and `Views`.
 
+    `checkpoint` is the last or the best in validation; a larger share than `max_missing` without a score is a fault.
     `split` None takes the first of val, test that the data set has; `fold` None the run's own on its own data set.
     """
 
@@ -152,6 +156,8 @@ class EvaluateRequest:
     crops: int = 10
     windows: Windows = "sliding"
     loader_workers: int = 0
+    checkpoint: Which = "last"
+    max_missing: float = MAX_MISSING
 
 
 def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, Any]:
@@ -162,6 +168,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
 
     Raises:
         OptionError: views that cannot be.
+        ScoreError: more videos lack a score than is allowed; the scores are written all the same.
         KinetError: run, manifest, classes or videos are at fault, each in its own class.
     """
     run_dir = existing_run(workspace, request.run)
@@ -179,7 +186,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
     split = request.split or _evaluation_split(manifest, request.dataset, fold)
     records, set_aside = select_usable(workspace, manifest, request.dataset, split, fold)
     check_classes(run_dir, records)
-    model, step = load_student(run_dir, config)
+    model, step = load_student(run_dir, config, request.checkpoint)
     scores = evaluate_model(
         model,
         EvaluationDataset(records, num_segments=views.num_segments, input_size=views.input_size),
@@ -194,15 +201,20 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
     name = f"{request.dataset}-{split}-fold{fold}-{views.num_segments}x{views.num_crops}-{views.windows}.npz"
     path = run_dir / "scores" / name
     save_scores(scores, path, summary=summary)
-    return {**summary, "scores": str(path)}
+    tables = write_score_tables(scores, read_class_names(run_dir), path)
+    missing_share = len(scores.missing) / (len(scores.missing) + len(scores.video_ids))
+    if missing_share > request.max_missing:
+        raise ScoreError(
+            f"{len(scores.missing)} of {len(scores.missing) + len(scores.video_ids)} videos have no score "
+            f"({summary['missing_reasons']}), more than the {request.max_missing:.1%} allowed: the result would not be "
+            f"comparable. The scores are in {path}; mend the videos, or allow more by --max-missing"
+        )
+    return {**summary, "scores": str(path), **tables}
 
 
 def check_classes(run_dir: Path, records: Sequence[VideoRecord]) -> None:
     """Raise ManifestError where a class index means another class than it did when the run was trained."""
-    try:
-        trained: list[str] = json.loads((run_dir / CLASSES_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"run {run_dir.name}: its {CLASSES_FILE} cannot be read ({error})") from error
+    trained = read_class_names(run_dir)
     for record in records:
         known = trained[record.label] if record.label < len(trained) else "no class"
         if known != record.class_name:

@@ -5,7 +5,7 @@ import json
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from manifests.record import VideoRecord
 from pipeline.errors import CheckpointError, Reason, WorkspaceError
@@ -14,7 +14,7 @@ from pipeline.shards import JoinedLabels, label_dirs
 from pipeline.shards import open_labels as open_joined
 from pipeline.shards.quarantine import read_quarantine
 from pipeline.shards.schema import BOTH_TEACHERS
-from pipeline.training.checkpoint import load_latest_checkpoint
+from pipeline.training.checkpoint import BEST_NAME, load_checkpoint, load_latest_checkpoint
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
 from student.dataset import DroppedVideo
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.toml"
 CLASSES_FILE = "classes.json"
 CLASSIFIER_PREFIX = "action_classifier."
+
+Which = Literal["last", "best"]
 
 
 def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) -> JoinedLabels:
@@ -189,13 +191,26 @@ def load_run_weights(model: Student, run_dir: Path) -> None:
         logger.info("%s: other classes, so %s start anew", run_dir, ", ".join(new_head))
 
 
-def load_student(run_dir: Path, config: RunConfig) -> tuple[Student, int]:
-    """Build a run's student with the weights of its last checkpoint; return it and the optimiser steps behind it.
+def read_class_names(run_dir: Path) -> list[str]:
+    """Read the names of the classes that a run was trained on, by index; CheckpointError where they are lost."""
+    try:
+        names: list[str] = json.loads((run_dir / CLASSES_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"run {run_dir.name}: its {CLASSES_FILE} cannot be read ({error})") from error
+    return names
+
+
+def load_student(run_dir: Path, config: RunConfig, which: Which = "last") -> tuple[Student, int]:
+    """Build a run's student with the weights of a checkpoint; return it and the optimiser steps behind it.
+
+    Args:
+        run_dir, config: of the run.
+        which: the last checkpoint, or the best in validation.
 
     Raises:
-        CheckpointError: no checkpoint, or one that is damaged or of another student.
+        CheckpointError: no such checkpoint, or one that is damaged or of another student.
     """
-    state = _last_checkpoint(run_dir)
+    state = _last_checkpoint(run_dir) if which == "last" else _best_checkpoint(run_dir)
     model = build_run_student(config)
     _load_weights(model, state["model"], run_dir)
     return model, state["step"]
@@ -206,6 +221,16 @@ def _last_checkpoint(run_dir: Path) -> dict[str, Any]:
     if state is None:
         raise CheckpointError(f"run {run_dir}: no checkpoint yet; train it with train-student --resume first")
     return state
+
+
+def _best_checkpoint(run_dir: Path) -> dict[str, Any]:
+    path = run_dir / CHECKPOINT_DIR / BEST_NAME
+    if not path.exists():
+        raise CheckpointError(
+            f"run {run_dir.name}: no best checkpoint; only a run that validates keeps one (--set "
+            "validation_split=NAME when it is trained)"
+        )
+    return load_checkpoint(path)
 
 
 def _load_weights(model: Student, weights: dict[str, Any], run_dir: Path) -> None:

@@ -3,6 +3,7 @@
 Shape suffixes: V videos, K classes.
 """
 
+import csv
 import json
 import zipfile
 from collections import Counter
@@ -75,6 +76,8 @@ class Accuracy:
         videos: with a score. missing: without one.
         missing_reasons: missing videos by typed reason.
         top1_lower, top1_upper: what top-1 would be were all missing videos wrong, or right.
+        calibration_error: how far the softmax's best probability is from the share that is right, see
+            `measure_calibration`.
     """
 
     top1: float
@@ -85,6 +88,7 @@ class Accuracy:
     missing_reasons: dict[str, int]
     top1_lower: float
     top1_upper: float
+    calibration_error: float
 
 
 def measure_accuracy(scores: Scores) -> Accuracy:
@@ -107,7 +111,22 @@ def measure_accuracy(scores: Scores) -> Accuracy:
         missing_reasons=reasons,
         top1_lower=float(top1_V.sum() / num_all),
         top1_upper=float((top1_V.sum() + num_missing) / num_all),
+        calibration_error=measure_calibration(scores),
     )
+
+
+def measure_calibration(scores: Scores, *, num_bins: int = 15) -> float:
+    """Measure the expected calibration error: 0 where a probability of p is right in a share p of the cases.
+
+    Videos are sorted into equal bins by their best class's probability; the error is the mean over videos of their
+    bin's |share right - mean probability| (Guo et al. 2017).
+    """
+    exponent_VK = np.exp(scores.logits.astype(np.float64) - scores.logits.max(axis=1, keepdims=True))
+    confidence_V = (exponent_VK / exponent_VK.sum(axis=1, keepdims=True)).max(axis=1)
+    right_V = scores.logits.argmax(axis=1) == scores.labels
+    bin_V = np.minimum((confidence_V * num_bins).astype(np.int64), num_bins - 1)
+    gap_of_bin = np.bincount(bin_V, weights=right_V - confidence_V)
+    return float(np.abs(gap_of_bin).sum() / len(right_V))
 
 
 def save_scores(scores: Scores, path: Path, *, summary: dict[str, Any]) -> None:
@@ -122,16 +141,27 @@ def save_scores(scores: Scores, path: Path, *, summary: dict[str, Any]) -> None:
 
 
 def load_scores(path: Path) -> Scores:
-    """Read what `save_scores` wrote.
+    """Read what `save_scores` wrote, or a table `video_id,label,logit_0,...` (``.csv``), which names no missing video.
 
     Raises:
         ScoreError: missing or malformed.
     """
     try:
+        if path.suffix == ".csv":
+            return _load_table(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             video_ids, logits, labels = file["video_id"], file["logits"], file["label"]
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         missing = tuple(MissingVideo(**video) for video in described["missing_videos"])
         return Scores(tuple(video_ids.tolist()), logits, labels, missing)
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, IndexError, csv.Error, zipfile.BadZipFile) as error:
         raise ScoreError(f"scores {path}: cannot be read ({error}); run kinet-pipeline evaluate again") from error
+
+
+def _load_table(path: Path) -> Scores:
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file, strict=True)
+    if header[:2] != ["video_id", "label"] or len(header) < 3:
+        raise ValueError(f"columns video_id, label, logit_0, ... expected, found {', '.join(header[:4])}")
+    logits = np.array([row[2:] for row in rows], dtype=np.float32).reshape(len(rows), len(header) - 2)
+    return Scores(tuple(row[0] for row in rows), logits, np.array([int(row[1]) for row in rows], np.int64))

@@ -100,7 +100,7 @@ def _make_trainer(train: Callable[[World, torch.device], None], cluster: TrainCl
     resources = {"CPU": float(cpus_per_worker)} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
     return TorchTrainer(
         _train_in_worker,
-        train_loop_config={"train": train, "num_threads": cpus_per_worker},
+        train_loop_config={"train": train},
         torch_config=TorchConfig(backend="nccl" if gpus_per_worker >= 1 else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=cluster.num_workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources
@@ -121,7 +121,6 @@ def _train_in_worker(config: dict[str, Any]) -> None:
     """What Ray Train calls on each worker."""
     context = get_context()
     world = World(context.get_world_rank(), context.get_world_size())
-    torch.set_num_threads(config["num_threads"])
     config["train"](world, get_device())
 
 

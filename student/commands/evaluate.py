@@ -22,6 +22,17 @@ from pipeline.workspace import Workspace
     show_default=True,
     help="Which frames the graph sees together.",
 )
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Whose weights."
+)
+@click.option(
+    "--max-missing",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of videos that may lack a score; above it exit 1.",
+)
 @click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
 @json_option
 @workspace_option
@@ -36,6 +47,8 @@ def evaluate(
     segments: int,
     crops: str,
     windows: str,
+    checkpoint: str,
+    max_missing: float,
     loader_workers: int,
 ) -> None:
     """Score RUN on a split: 25 segments and 10 crops of each video; per-video scores go to the run's folder."""
@@ -52,6 +65,8 @@ def evaluate(
             crops=int(crops),
             windows="strided" if windows == "strided" else "sliding",
             loader_workers=loader_workers,
+            checkpoint="best" if checkpoint == "best" else "last",
+            max_missing=max_missing,
         ),
     )
     if as_json:
