@@ -12,7 +12,13 @@ from pipeline.workspace import Workspace
 
 @click.command("export")
 @click.argument("run", callback=require_name)
-@click.option("--format", "file_format", type=click.Choice(["safetensors", "onnx", "torchscript"]), required=True)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["safetensors", "onnx", "torchscript"]),
+    required=True,
+    help="Named weights, or a whole program.",
+)
 @click.option(
     "--output", "output_dir", type=click.Path(path_type=Path), metavar="DIR", help="[default: the run's export/]"
 )
