@@ -16,6 +16,7 @@ from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
     Plan,
     check_ingredients,
+    common_folder,
     manifest_digest,
     partition,
     read_plan,
@@ -154,7 +155,9 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     plan = read_plan(job.shards_dir, job.dataset, job.records)
     unsized = plan is None and job.videos_per_shard is None
     description = pool.describe(measure=unsized)
-    ingredients = {"manifest": manifest_digest(job.records), **description.ingredients}
+    # A plan that could be read has the digest of this very manifest.
+    manifest = plan.ingredients["manifest"] if plan else manifest_digest(job.records)
+    ingredients = {"manifest": manifest, **description.ingredients}
     if plan is not None:
         check_ingredients(plan, ingredients, job.shards_dir)
         if job.videos_per_shard not in (None, plan.videos_per_shard):
@@ -174,8 +177,8 @@ def _require_videos(job: LabelJob) -> None:
     """Refuse to settle a whole data set as missing because a disk is not mounted, or an empty one as done."""
     if not job.records:
         raise ManifestError(f"the manifest of {job.dataset} lists no video; run kinet-pipeline manifest build")
-    folder = os.path.commonpath([record.path.parent for record in job.records])
-    if not os.path.isdir(folder):  # noqa: PTH112 - commonpath gives text
+    folder = common_folder(job.records)
+    if not os.path.isdir(folder):  # noqa: PTH112 - it is text
         raise WorkspaceError(f"the folder of the videos, {folder}, does not exist; is its disk mounted?")
 
 

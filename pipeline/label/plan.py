@@ -96,13 +96,18 @@ def manifest_digest(records: Sequence[VideoRecord]) -> str:
     Moving the whole folder, or probing the videos, changes nothing; another file, order, split or label does.
     """
     paths = [str(record.path) for record in records]
-    common = os.path.commonpath({os.path.dirname(path) for path in paths}) if paths else ""  # noqa: PTH120 - 260,000 of them
+    common = common_folder(records) if records else ""
     # None of the four can hold a NUL, so that no two manifests give the same text.
     rows = (
         f"{record.video_id}\0{record.split}\0{record.label}\0{path[len(common) :]}\0"
         for record, path in zip(records, paths, strict=True)
     )
     return hashlib.sha256("".join(rows).encode()).hexdigest()
+
+
+def common_folder(records: Sequence[VideoRecord]) -> str:
+    """Return the innermost folder that holds every video; there must be one."""
+    return os.path.commonpath({os.path.dirname(record.path) for record in records})  # noqa: PTH120 - 260,000 of them
 
 
 def write_plan(shards_dir: Path, plan: Plan) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from manifests import VideoRecord
 from pipeline.errors import VideoError
-from pipeline.label.plan import Plan, check_ingredients, manifest_digest
+from pipeline.label.plan import Plan, check_ingredients
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
 from pipeline.shards import FrameLabels, LabelIndex
@@ -175,8 +175,7 @@ def recheck_frames(
     if teachers.precision == "auto":
         teachers = replace(teachers, precision=plan.ingredients["precision"])
     worker = ShardWorker(teachers, settings, shards_dir, num_cpus=os.cpu_count() or 1)
-    ingredients = {"manifest": manifest_digest(records), **worker.describe().ingredients}
-    check_ingredients(plan, ingredients, shards_dir)
+    check_ingredients(plan, {**worker.describe().ingredients, "manifest": plan.ingredients["manifest"]}, shards_dir)
     index = LabelIndex(shards_dir)
     drawn = draw_frames(index, num_frames, seed)
     paths = {record.video_id: record.path for record in records if record.video_id in drawn}
