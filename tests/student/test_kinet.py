@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from student.build import BACKBONES, build_student
+from student.cbi import CrossBranchIntegration
 from student.kinet import KINet, kinet_resnet18, kinet_resnet50, kinet_squeezenet1_1
 from student.options import KINetOptions
 from student.outputs import BranchFeatures
@@ -22,8 +23,9 @@ def _let_cbi_in(model: KINet) -> KINet:
     """Move CBI's convolutions off their identity start, so that all three maps matter."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for module in model.cbi.values():
-            module.reduce.weight.add_(0.02 * torch.randn(module.reduce.weight.shape, generator=generator))
+        for module in model.modules():
+            if isinstance(module, CrossBranchIntegration):
+                module.reduce.weight.add_(0.02 * torch.randn(module.reduce.weight.shape, generator=generator))
     return model
 
 
@@ -174,12 +176,15 @@ def _reached(model: KINet) -> dict[str, bool]:
             for parameter in getattr(model, part).parameters()
         )
         for part in parts
+        if getattr(model, part) is not None
     }
 
 
 MULTITASK = KINetOptions(cbi_places="none", akg_relation="none")
 CBI_ALONE = KINetOptions(akg_relation="none")
 AKG_ALONE = KINetOptions(cbi_places="none")
+CBI_INTO_ALL = KINetOptions(cbi_output="all", akg_relation="none")
+HUMAN_ALONE = KINetOptions(cbi_places="none", akg_relation="none", auxiliary="human")
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,10 @@ AKG_ALONE = KINetOptions(cbi_places="none")
         (AKG_ALONE, "action_logits", {"action_branch", "human_branch", "scene_branch"}),
         (AKG_ALONE, "scene_logits", {"scene_branch", "scene_classifier"}),
         (KINetOptions(), "action_logits", {"action_branch", "human_branch", "scene_branch"}),
+        (CBI_INTO_ALL, "human_logits", {"action_branch", "human_branch", "scene_branch", "human_decoder"}),
+        (CBI_INTO_ALL, "scene_logits", {"action_branch", "human_branch", "scene_branch", "scene_classifier"}),
+        (HUMAN_ALONE, "action_logits", {"action_branch"}),
+        (HUMAN_ALONE, "human_logits", {"human_branch", "human_decoder"}),
     ],
 )
 def test_gradients_reach_the_branches_they_should(options: KINetOptions, task: str, reached: set[str]) -> None:
