@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import TeacherError
+from pipeline.files import sha256_of_file
 from pipeline.training.weights import read_state_dict
 from teachers.architectures import (
     ARCHITECTURES,
@@ -149,8 +150,12 @@ def _describe(kind: Kind, file: Path, converted: Converted, request: ImportReque
     """Make the card from the side file, what the weights tell, and what the user says; the user wins."""
     if side_path(file).is_file() and file.suffix == ".safetensors":
         card = read_card(file, kind)
+        if card.sha256 != sha256_of_file(file):
+            raise TeacherError(
+                f"{file}: not the weights that its side file describes; the file was altered or cut short"
+            )
     else:
-        architecture = request.architecture or _recognise(kind, converted)
+        architecture = request.architecture or _recognise(kind, file, converted)
         if architecture is None:
             known = ", ".join(ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind])
             raise TeacherError(
@@ -198,16 +203,14 @@ def _choose_preprocessing(kind: Kind, preprocessing: Preprocessing, request: Imp
         raise TeacherError(str(error)) from error
 
 
-def _recognise(kind: Kind, converted: Converted) -> str | None:
+def _recognise(kind: Kind, file: Path, converted: Converted) -> str | None:
     """Name the architecture: as the layout tells, as the file calls it, or the first usual one that the weights fit."""
     names = ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind]
     names += torchvision_classifiers() if kind == Kind.SCENE else ()
     if converted.architecture is not None:
         if converted.architecture in names:
             return converted.architecture
-        raise TeacherError(
-            f"the file holds {converted.architecture}, which is no {kind} teacher; known are {', '.join(names)}"
-        )
+        raise TeacherError(f"{file}: holds {converted.architecture}, which is no {kind} teacher")
     if converted.claimed in names:
         return converted.claimed
     for name in ARCHITECTURES[kind]:

@@ -62,11 +62,43 @@ def test_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert read_card(tmp_path / "teachers" / "scene.safetensors", Kind.SCENE).preprocessing.input_size == (112, 112)
 
 
+def test_import_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = build_network(Kind.SCENE, "squeezenet1_1", 365).state_dict()
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "misnamed.caffemodel")
+    arguments = ["teacher", "import", "scene", str(tmp_path / "misnamed.caffemodel"), "--workspace", str(tmp_path)]
+    code, out, _ = run([*arguments, "--license", "CC BY", "--source", "a colleague", "--json"], capsys)
+    assert code == 0
+    said = json.loads(out)
+    assert (said["format"], said["tensors"], said["dropped"]) == ("pytorch", len(state), ["epoch"])
+    assert (said["license"], said["source"], said["architecture"]) == ("CC BY", "a colleague", "squeezenet1_1")
+    code, out, _ = run(arguments, capsys)
+    assert code == 0
+    assert f"taken    {len(state)} tensors of a pytorch file" in out
+    assert "dropped  epoch" in out
+
+
+def test_our_own_file_must_be_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(build_network(Kind.SCENE, "squeezenet1_1", 365).state_dict(), tmp_path / "s.pth")
+    assert run(["teacher", "import", "scene", str(tmp_path / "s.pth"), "--workspace", str(tmp_path)], capsys)[0] == 0
+    ours = tmp_path / "teachers" / "scene.safetensors"
+    content = bytearray(ours.read_bytes())
+    content[-1] ^= 1
+    ours.write_bytes(content)
+    code, _, err = run(["teacher", "import", "scene", str(ours), "--workspace", str(tmp_path / "other")], capsys)
+    assert code == 1
+    assert "altered or cut short" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["show", "human"], 1, "teacher import human FILE"),
         (["import", "human", "absent.pth"], 1, "absent.pth: no such file"),
+        (["import", "human", "absent.pth", "--input-size", "2x2"], 2, "at least 17 pixels"),
+        (["import", "scene", "absent", "--mean-values", "1,2"], 2, "expected 3 numbers"),
+        (["import", "scene", "absent", "--mean-values", "1,2,3", "--mean-image", "x"], 2, "not both"),
+        (["import", "human", "absent", "--person-classes", "x"], 2, "list of numbers"),
+        (["evaluate", "scene", "--data", ".", "--factory", "load"], 2, "expected MODULE:FUNCTION"),
         (["train", "human", "--data", "absent"], 1, "absent: no such folder"),
         (["train", "scene", "--data", "absent", "--classes", "2"], 2, "365 classes"),
         (["train", "human", "--data", "absent", "--lr", "-1"], 2, "learning_rate"),
