@@ -2,9 +2,11 @@
 
 import hashlib
 import multiprocessing
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from pipeline.errors import WorkspaceError
 from pipeline.store import (
@@ -93,6 +95,22 @@ def test_a_file_is_created_once(folder: Path) -> None:
     assert list(read_files([folder / "lease"])) == [b"mine"]
 
 
+def test_many_small_files_are_found_by_one_listing(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = locate(s3) / "folder"
+    for number in range(20):
+        write_atomically(folder / f"{number}.json", "x")
+    asked: Counter[str] = Counter()
+    call = s3fs.S3FileSystem._call_s3
+
+    async def counted(self: s3fs.S3FileSystem, method: str, *args: object, **kwargs: object) -> object:
+        asked[method] += 1
+        return await call(self, method, *args, **kwargs)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    assert len(list(read_files(find_files(folder, "*.json")))) == 20
+    assert (asked["list_objects_v2"], asked["get_object"]) == (1, 20)
+
+
 def _list(folder: Path) -> list[str]:
     return [path.name for path in find_files(folder, "*")]
 
@@ -110,8 +128,6 @@ def test_where_a_store_cannot_be_reached_one_line_says_so(monkeypatch: pytest.Mo
     with pytest.raises(WorkspaceError, match="nonsense://x: Protocol not known"):
         locate("nonsense://x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    import s3fs
-
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(WorkspaceError, match=r"cannot be reached .*credentials and network") as caught:
         locate("s3://elsewhere/x")
