@@ -95,6 +95,33 @@ def test_a_value_error_that_is_no_wrong_option_keeps_its_traceback(
         train(capsys, workspace, *SMALL)
 
 
+def test_a_run_that_validates_keeps_its_best(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--run", "r", "--model", "tsn", "--set", "validation_split=test", "--json"]
+    code, out, err = train(capsys, workspace, *SMALL, *more)
+    assert code == 0, err
+    best = json.loads(out)["best"]
+    arguments = ["--dataset", "boxes", "--workspace", workspace, "--loader-workers", "0", "--segments", "3", "--json"]
+    code, out, err = call(capsys, "evaluate", "r", *arguments, "--crops", "1", "--checkpoint", "best")
+    assert code == 0, err
+    result = json.loads(out)
+    assert (result["step"], result["top1"]) == (best["step"], best["val_top1"])
+    assert result["calibration_error"] <= 1
+    assert Path(result["confusion_csv"]).is_file()
+
+
+def test_too_many_missing_videos_are_a_fault_and_the_scores_are_kept(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(capsys, workspace, *SMALL, "--run", "r", "--model", "tsn", "--set", "epochs=1")
+    manifest = workspace / "manifests" / "boxes.csv"
+    manifest.write_text(manifest.read_text().replace("box4.mp4", "gone.mp4"))
+    arguments = ["evaluate", "r", "--dataset", "boxes", "--workspace", workspace, "--loader-workers", "0"]
+    code, _, err = call(capsys, *arguments, "--segments", "3", "--crops", "1")
+    assert code == 1
+    assert "1 of 2 videos have no score ({'missing': 1}), more than the 1.0% allowed" in err
+    assert list((workspace / "runs" / "r" / "scores").glob("*.npz"))
+
+
 def test_each_fault_is_one_clear_line(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def fault(code: int, text: str, *more: str) -> None:
         found, _, err = train(capsys, workspace, *more)

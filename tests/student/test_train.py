@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.errors import CheckpointError, InterruptedRun
-from pipeline.training.checkpoint import list_checkpoints, load_latest_checkpoint
+from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_checkpoint, load_latest_checkpoint
 from pipeline.training.faults import FAULTS_FILE
 from pipeline.training.runlog import read_metrics
 from student.build import build_student
@@ -104,6 +104,44 @@ def test_the_schedule_and_the_losses_are_logged(unbroken: Path) -> None:
         assert row["loss"] == pytest.approx(total, rel=1e-5)
         assert row["labelled_share"] == 1.0
     assert list((unbroken / "tensorboard").iterdir())
+
+
+def test_a_diagnosis_stands_in_its_lines_and_changes_nothing(boxes, unbroken: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    train(boxes, tmp_path, replace(CONFIG, diagnose_every=2))
+    rows = read_metrics(tmp_path)
+    assert ["akg_edge_entropy" in row for row in rows] == [False, True, False, True]
+    assert {"mask_iou", "scene_top1", "trunk_gradient_action", "data_wait_share"} <= rows[1].keys()
+    assert 0 < rows[1]["akg_edge_entropy"] < 2.2
+    found, expected = (load_latest_checkpoint(folder / CHECKPOINT_DIR) for folder in (tmp_path, unbroken))
+    assert equal(found, expected)
+
+
+def test_the_best_checkpoint_is_the_first_with_the_highest_validation(boxes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Validation that says .25, .5, .5, after a kill too."""
+    config = replace(CONFIG, epochs=3, milestones=(), validation_split="val", model="tsn")
+    figures = {2: 0.25, 4: 0.5, 6: 0.5}
+    steps: list[int] = []
+
+    def validate(model) -> dict[str, float]:  # type: ignore[no-untyped-def]
+        model.eval()
+        return {"val_top1": figures[steps[-1] + 1 if steps else 1]}
+
+    def note(step: int) -> None:
+        steps.append(step)
+        if steps == [1, 2, 3, 4]:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(boxes, tmp_path, config, validate=validate, after_step=note)
+    summary = train(boxes, tmp_path, config, validate=validate, after_step=note, resume=True)
+    assert summary.best == {"step": 4, "val_top1": 0.5}
+    best = load_checkpoint(tmp_path / CHECKPOINT_DIR / BEST_NAME)
+    assert best["step"] == 4
+    assert not torch.equal(
+        best["model"]["action_classifier.weight"],
+        load_latest_checkpoint(tmp_path / CHECKPOINT_DIR)["model"]["action_classifier.weight"],
+    )
+    assert [row.get("val_top1") for row in read_metrics(tmp_path)] == [None, 0.25, None, 0.5, None, 0.5]
 
 
 def test_checkpoints_hold_plain_data_and_the_last_two_stay(unbroken: Path) -> None:
