@@ -1,21 +1,25 @@
 """What is exported gives the logits of the run it came from, in programs that know nothing of this project."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 
 from pipeline.cli import main
 from pipeline.training.weights import read_state_dict
+from pipeline.video import read_frames
 from pipeline.workspace import Workspace
 from student.deployment import DeployedStudent, draw_test_clips
 from student.export import MAX_LOGIT_DIFFERENCE, ExportError, export_run
 from student.normalisation import normalise
 from student.recipes import read_run_config
 from student.runs import CONFIG_FILE, load_student
+from student.transforms import CropBox, cut_crop, scale_for_test
 from tests.student.workspaces import SMALL
 
 REPOSITORY = Path(__file__).parents[2]
@@ -66,6 +70,23 @@ def test_every_format_gives_the_full_students_logits(
         assert done.returncode == 0, done.stderr
         torch.testing.assert_close(torch.tensor(json.loads(done.stdout.splitlines()[-1])), expected, rtol=0, atol=1e-4)
     assert not list((run_dir / "export").glob("*.part*"))
+
+
+@pytest.mark.realdata
+def test_the_onnx_file_scores_a_real_clip_as_the_run_does(run_dir: Path) -> None:
+    data_dir = os.environ.get("KINET_REAL_DATA")
+    if not data_dir:
+        pytest.skip("KINET_REAL_DATA is not set: no real clip at hand")
+    clip = next(iter(sorted((Path(data_dir) / "clips").glob("*.mp4"))))
+    frames = read_frames(clip, [0, 5, 10])
+    cut = cut_crop(scale_for_test(torch.from_numpy(frames), 48), CropBox(3, 12, 48, 48, False))[None]
+    config = read_run_config(run_dir / CONFIG_FILE)
+    student = load_student(run_dir, config)[0].eval()
+    with torch.inference_mode():
+        expected = student(normalise(cut, student.normalisation)).action_logits
+    report = export_run(Workspace(run_dir.parents[1]), "r", "onnx")
+    (logits,) = onnxruntime.InferenceSession(report.path).run(None, {"frames": cut.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=0, atol=1e-4)
 
 
 def test_a_student_that_scores_otherwise_is_not_written(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
