@@ -24,7 +24,7 @@ from pipeline.label.plan import (
 )
 from pipeline.label.progress import LabelProgress
 from pipeline.label.replacing import finish_replacements, replace_shard
-from pipeline.label.status import LabelStatus, read_receipts, summarise, write_quarantine
+from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise, write_quarantine
 from pipeline.label.tasks import ShardTask
 from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
@@ -127,13 +127,12 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
         tasks = _find_tasks(job, plan, receipts)
         _sweep(job.shards_dir, tasks)
+        tally = Tally(shards, receipts)
         own_frames, retried = 0, sum(len(task.again or ()) for task in tasks)
 
         def tick(frames: int) -> None:
             hold.check()
-            status = summarise(shards, receipts)
-            done = status.planned - status.missing
-            on_progress(LabelProgress(done, status.planned, status.quarantined, frames))
+            on_progress(LabelProgress(tally.settled, tally.planned, tally.quarantined, frames))
 
         tick(0)
         try:
@@ -142,6 +141,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
                 if job.retry_reasons is not None:
                     replace_shard(job.shards_dir, receipt.shard)
                 receipts[receipt.shard] = receipt
+                tally.add(receipt, before)
                 own_frames += receipt.frames - (before.frames if before else 0)
             _sweep(job.shards_dir, ())
         finally:

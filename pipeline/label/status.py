@@ -136,6 +136,28 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> L
     )
 
 
+class Tally:
+    """Count the settled videos of some shards while receipts come in; a receipt costs what it holds, not the plan.
+
+    Attributes:
+        planned, settled, quarantined: videos; the quarantined are settled too.
+    """
+
+    def __init__(self, shards: Iterable[PlannedShard], receipts: dict[str, Receipt]) -> None:
+        self.planned = self.settled = self.quarantined = 0
+        for shard in shards:
+            self.planned += len(shard.records)
+            if shard.name in receipts:
+                self.add(receipts[shard.name], None)
+
+    def add(self, receipt: Receipt, before: Receipt | None) -> None:
+        """Count a receipt in place of the shard's former one."""
+        for sign, counted in ((1, receipt), (-1, before)):
+            if counted is not None:
+                self.settled += sign * len(counted.outcomes)
+                self.quarantined += sign * sum(entry.outcome == "quarantined" for entry in counted.outcomes)
+
+
 def write_quarantine(shards_dir: Path, shards: Iterable[PlannedShard], receipts: dict[str, Receipt]) -> None:
     """List every video without labels in ``quarantine.csv``: what the receipts say, and nothing else."""
     table = io.StringIO()

@@ -176,3 +176,12 @@ def test_a_disk_that_is_not_mounted_settles_nothing(bench: Bench) -> None:
         bench.label()
     folder.with_name("away").rename(folder)
     assert bench.label().status.ok == len(LENGTHS)
+
+
+def test_progress_counts_what_the_receipts_say(bench: Bench) -> None:
+    seen: list[LabelProgress] = []
+    bench.label(seen.append, split="train")
+    status = bench.label(seen.append).status
+    assert [progress.videos_done for progress in seen] == sorted(progress.videos_done for progress in seen)
+    assert seen[-1].videos_done == seen[-1].videos_planned == status.planned
+    assert seen[-1].quarantined == status.quarantined == 4
