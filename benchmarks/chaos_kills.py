@@ -13,6 +13,7 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 
 TERMINATION_SEC = 10.0
+FULL_DISK_SEC = 30.0
 # Of a decoder's or worker's file: less than any shard.
 TINY_FILE_BYTES = 1024
 
@@ -93,7 +94,7 @@ def lose_node(scene: Scene) -> str:
 
 
 def fill_disk(scene: Scene) -> str:
-    """Let a worker's files grow no further, so that its next write fails as on a full disk."""
+    """Let a worker's files grow no further, so that its next write fails as on a full disk; wait for the command."""
     pid = scene.choose_process("ray::ShardWorker")
     if pid is None:
         return "no worker just then"
@@ -101,7 +102,11 @@ def fill_disk(scene: Scene) -> str:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (TINY_FILE_BYTES, TINY_FILE_BYTES))
     except ProcessLookupError:
         return "no worker just then"
-    return "limited"
+    try:
+        return f"exit {scene.driver.wait(timeout=FULL_DISK_SEC)}"
+    except subprocess.TimeoutExpired:
+        # The worker that was hit was at its end, or ended otherwise.
+        return "nothing was written"
 
 
 KILLS: dict[str, Callable[[Scene], str]] = {

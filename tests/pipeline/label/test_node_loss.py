@@ -9,7 +9,12 @@ from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import Bench
 from tests.pipeline.label.test_cluster import REPOSITORY, expected, start, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    # Ray's fake cluster leaves sockets of its own open.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 __all__ = ["expected"]
 
 
