@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.label.job import LabelJob, run_label_job
+from pipeline.label.progress import LabelProgress
+from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
 from tests.pipeline.label.toy_teachers import HARM_VARIABLE
 
@@ -122,7 +125,7 @@ def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: 
     shutil.rmtree(bench.shards_dir)
     deaths = 0
     while True:
-        run = start(bench, "--workers", workers, harm="crash")
+        run = start(bench, "--workers", workers, "--recycle-after", "2", harm="crash")
         out, err = run.communicate(timeout=200)
         if run.returncode != -signal.SIGSEGV:
             break
@@ -148,3 +151,34 @@ def test_an_error_of_a_teacher_is_one_line_that_names_the_shard(bench: Bench) ->
     assert "Traceback" not in err
     # The other shards are done.
     assert len(list(bench.shards_dir.glob("*-of-*.json"))) == len(list(bench.shards_dir.glob("*.h5"))) == 3
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.label import shard_queue
+    from pipeline.label.cluster import RayPool
+
+    monkeypatch.setattr(shard_queue, "LATE_AFTER_SEC", 2.0)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    stopped: list[int] = []
+
+    def stop_one(_: LabelProgress) -> None:
+        """Once the first shard is committed, stop a worker that is at work on another."""
+        if not stopped and list(bench.shards_dir.glob("*-of-*.json")):
+            stopped.extend(pid for pid in descendants(os.getpid()) if "ray::ShardWorker.label" in title(pid))
+            del stopped[1:]
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+
+    job = LabelJob("mix", bench.records, bench.shards_dir, None, 2)
+    bench.teachers.human_path.write_text("0.2")
+    bench.label(videos_per_shard=2)
+    unbroken = bench.shard_bytes()
+    shutil.rmtree(bench.shards_dir)
+    with RayPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir, ClusterSettings(None, 2)) as pool:
+        report = run_label_job(job, pool, stop_one)
+    assert stopped and report.status.missing == 0
+    assert report.frames == report.status.frames
+    assert bench.shard_bytes() == unbroken
+    wait_for(lambda: not Path(f"/proc/{stopped[0]}").exists())

@@ -1,0 +1,45 @@
+"""Retrying and the journal where files have no rename and no append."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.label.journal import MAX_DEATHS, ShardJournal, read_history
+from pipeline.store import find_files, locate
+from tests.pipeline.label.conftest import Bench
+from tests.pipeline.stores.test_label_into_store import TOYS, fill, run, shard_bytes
+from tests.videos import moving_frames, write_video
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "workspace")
+
+
+@pytest.mark.parametrize("store", ["memory", "s3"])
+def test_a_retried_shard_is_that_of_a_run_with_the_good_video(
+    store: str, bench: Bench, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(store)
+    folder = fill(bench, url)
+    run(url, "label", *TOYS, "--videos-per-shard", "8")
+    path = next(record.path for record in bench.records if record.video_id == "empty")
+    write_video(path, moving_frames(50, seed=9))
+    retried = run(url, "retry", "--reason", "empty_file", *TOYS, "--json")
+    assert json.loads(retried.stdout)["retried"] == 1, retried.output
+    bench.label(videos_per_shard=8)
+    assert shard_bytes(folder) == bench.shard_bytes()
+    assert not [path.name for path in find_files(folder, "*") if path.suffix in (".next", ".journal", ".part")]
+    assert json.loads(run(url, "verify", "--jobs", "1", "--json").stdout)["ok"]
+
+
+def test_a_journal_in_a_store_outlives_its_worker(memory: str) -> None:
+    path = locate(memory) / "s.journal"
+    for number in range(MAX_DEATHS):
+        journal = ShardJournal(path, "run")
+        journal.note(["a", "b"] if number == 0 else ["a"], alone=number > 0, frames=5)
+    assert read_history(path, "run").condemned == {"a": MAX_DEATHS}
+    with ShardJournal(path, "run") as journal:
+        journal.remove()
+    assert not path.exists()
