@@ -16,7 +16,6 @@ from student.backbones import (
     cut_inceptionv3,
     cut_resnet18,
     cut_resnet50,
-    cut_resnet200,
     cut_squeezenet1_1,
 )
 from student.branches import BlockChain, Branches, Tap
@@ -227,19 +226,6 @@ def kinet_resnet50(
     """
     with seeded(seed):
         return make_kinet(cut_resnet50(), num_classes, num_segments, dropout, options)
-
-
-def kinet_resnet200(
-    num_classes: int,
-    num_segments: int = 3,
-    *,
-    dropout: float = DEFAULT_DROPOUT,
-    options: KINetOptions = DEFAULT_OPTIONS,
-    seed: int = 0,
-) -> KINet:
-    """Build KINet on ResNet-200; arguments as of `kinet_resnet50`."""
-    with seeded(seed):
-        return make_kinet(cut_resnet200(), num_classes, num_segments, dropout, options)
 
 
 def kinet_bninception(

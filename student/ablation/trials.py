@@ -16,7 +16,7 @@ from student.ablation.figures import Hits, estimate_gain, estimate_top1, gather_
 from student.ablation.report import AblationReport, RowResult, write_report
 from student.ablation.size import fit_input_size, measure_size
 from student.ablation.tables import Row, table_rows
-from student.jobs import DEFAULT_RECIPE, EvaluateRequest, TrainRequest, evaluate_run, train_run
+from student.jobs import DEFAULT_RECIPE, MAX_MISSING, EvaluateRequest, TrainRequest, evaluate_run, train_run
 from student.recipes import TrainConfig, apply_overrides, read_recipe, read_run_config
 from student.runs import CONFIG_FILE, list_class_names
 from student.scores import load_scores
@@ -41,6 +41,7 @@ class AblationRequest:
         seeds, folds: each row is trained once for each pair.
         init: ImageNet weights by backbone; the key "" is for every backbone.
         segments, crops: of the evaluation.
+        max_missing: share of the test videos that may have no score, see `EvaluateRequest`.
         name: of the folder in runs/, and the start of its runs' names; None makes one of table, data set and backbone.
         loader_workers, cache_mib: as of `TrainRequest`.
 
@@ -58,6 +59,7 @@ class AblationRequest:
     init: tuple[tuple[str, Path], ...] = ()
     segments: int = 25
     crops: int = 10
+    max_missing: float = MAX_MISSING
     name: str | None = None
     loader_workers: int = 0
     cache_mib: int = 0
@@ -196,6 +198,7 @@ def _run_once(workspace: Workspace, request: AblationRequest, row: Row, seed: in
             dataset=request.dataset,
             segments=request.segments,
             crops=request.crops,
+            max_missing=request.max_missing,
             loader_workers=request.loader_workers,
         ),
     )

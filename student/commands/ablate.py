@@ -36,6 +36,13 @@ def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
 @click.option("--init", multiple=True, metavar="[BACKBONE=]FILE", callback=_parse_init, help="ImageNet weights.")
 @click.option("--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a test video.")
 @click.option("--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame.")
+@click.option(
+    "--max-missing",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Largest share of test videos without a score.",
+)
 @click.option("--name", metavar="NAME", callback=require_name, help="Folder in runs/.  [default: of table and data]")
 @click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
 @click.option("--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips.")
@@ -56,6 +63,7 @@ def ablate(
     init: tuple[tuple[str, Path], ...],
     segments: int,
     crops: str,
+    max_missing: float,
     name: str | None,
     loader_workers: int,
     cache_mib: int,
@@ -79,6 +87,7 @@ def ablate(
             init=init,
             segments=segments,
             crops=int(crops),
+            max_missing=max_missing,
             name=name,
             loader_workers=loader_workers,
             cache_mib=cache_mib,
