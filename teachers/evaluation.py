@@ -14,9 +14,10 @@ from torchvision.transforms.v2.functional import ten_crop
 from manifests.images import LabelledImage, MaskedImage
 from pipeline.errors import TeacherError
 from pipeline.label.teacher import NUM_SCENE_LABELS, HumanTeacherProtocol, SceneTeacherProtocol
+from teachers.architectures import NUM_LIP_CLASSES
 from teachers.augmentation import IGNORED_CLASS
 from teachers.datasets import read_image, read_masked_image
-from teachers.human import NUM_LIP_CLASSES, HumanTeacher, merge_parts
+from teachers.human import HumanTeacher, merge_parts
 from teachers.preprocessing import normalise, resize_frames
 from teachers.scene import SceneTeacher
 

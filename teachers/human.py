@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from manifests.lip import FLIP_PAIRS
 from pipeline.training.precision import autocast, ready_for_inference
-from teachers.architectures import Kind
-from teachers.preprocessing import Preprocessing, iterate_views
+from teachers.architectures import NUM_LIP_CLASSES, Kind
+from teachers.preprocessing import MULTI_SCALES, Preprocessing, iterate_views
 from teachers.psp import pspnet_densenet121, pspnet_squeezenet1_1
 from teachers.storage import load_teacher
 
@@ -28,8 +28,6 @@ __all__ = [
 ]
 
 BACKGROUND = 0
-NUM_LIP_CLASSES = 20
-SCALES = (0.75, 1.0, 1.25)
 
 
 def merge_parts(part_map: Tensor) -> Tensor:
@@ -136,5 +134,5 @@ def load_flip_averaged(weights_path: Path, *, device: torch.device, precision: s
 def load_multi_scale(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacher:
     """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.3 times the cost."""
     teacher = load(weights_path, device=device, precision=precision)
-    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=SCALES)
+    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=MULTI_SCALES)
     return teacher

@@ -15,6 +15,8 @@ from torch import Tensor
 MIN_SIZE = 17
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Over which sizes of the input a multi-scale teacher averages.
+MULTI_SCALES = (0.75, 1.0, 1.25)
 
 Interpolation = Literal["bilinear", "bicubic"]
 Channels = Literal["RGB", "BGR"]

@@ -12,12 +12,10 @@ from torch import Tensor, nn
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 from pipeline.training.precision import autocast, ready_for_inference
 from teachers.architectures import Kind, resnet152_places365
-from teachers.preprocessing import Preprocessing, iterate_views
+from teachers.preprocessing import MULTI_SCALES, Preprocessing, iterate_views
 from teachers.storage import load_teacher
 
 __all__ = ["SceneTeacher", "load", "load_flip_averaged", "load_multi_scale", "resnet152_places365"]
-
-SCALES = (0.75, 1.0, 1.25)
 
 
 class SceneTeacher:
@@ -88,5 +86,5 @@ def load_flip_averaged(weights_path: Path, *, device: torch.device, precision: s
 def load_multi_scale(weights_path: Path, *, device: torch.device, precision: str) -> SceneTeacher:
     """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.3 times the cost."""
     teacher = load(weights_path, device=device, precision=precision)
-    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=SCALES)
+    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=MULTI_SCALES)
     return teacher
