@@ -21,8 +21,8 @@ from pipeline.shards import Receipt
 
 logger = logging.getLogger(__name__)
 
-# Starts that fail one after the other, while no worker is at work, before it is called hopeless.
-MAX_FAILED_STARTS = 3
+# Starts that fail one after the other, while no worker is at work, before it is hopeless: nodes that go take some.
+MAX_FAILED_STARTS = 6
 START_PAUSE_SEC = 5.0
 
 
