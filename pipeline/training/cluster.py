@@ -5,7 +5,9 @@ Ray Train starts the workers, sets up torch.distributed among them, and starts t
 result are the training function's own affair.
 """
 
+import contextlib
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -71,7 +73,8 @@ def train_on_ray(
         KinetError: one that `train` raised, as itself; or the cluster is not there, too small, or lost.
         InterruptedRun: SIGINT or SIGTERM.
     """
-    with tempfile.TemporaryDirectory(prefix="kinet-train-") as empty_dir:
+    # Ray prints to stdout when a worker dies; that place belongs to the command's own result.
+    with tempfile.TemporaryDirectory(prefix="kinet-train-") as empty_dir, contextlib.redirect_stdout(sys.stderr):
         connect(cluster.address, num_cpus=max(os.cpu_count() or 1, cluster.num_workers), empty_dir=empty_dir)
         try:
             trainer = _make_trainer(train, cluster, storage_dir)
@@ -121,7 +124,10 @@ def _train_in_worker(config: dict[str, Any]) -> None:
     """What Ray Train calls on each worker."""
     context = get_context()
     world = World(context.get_world_rank(), context.get_world_size())
-    config["train"](world, get_device())
+    device = get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # the one that NCCL takes for plain values
+    config["train"](world, device)
 
 
 def _fit(trainer: Any, on_wait: Callable[[], None]) -> None:
