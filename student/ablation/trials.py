@@ -172,8 +172,15 @@ def _run_once(workspace: Workspace, request: AblationRequest, row: Row, seed: in
         overrides = _overrides(workspace, request, row, seed)
         recipe = row_recipe(workspace, request, row, seed)
     begun = (run_dir / CONFIG_FILE).is_file()
-    if begun and read_run_config(run_dir / CONFIG_FILE).recipe == recipe:
-        found = _read_result(run_dir, request)
+    init = request.init_of(row)
+    if begun:
+        saved = read_run_config(run_dir / CONFIG_FILE)
+        if saved.init != str(init or ""):
+            raise CheckpointError(
+                f"run {run} started from {saved.init or 'random weights'}, asked for is {init or 'random weights'}; "
+                "give the same --init, or another --name"
+            )
+        found = _read_result(run_dir, request) if saved.recipe == recipe else None
         if found is not None:
             logger.info("%s: done already", run)
             return found
@@ -185,7 +192,7 @@ def _run_once(workspace: Workspace, request: AblationRequest, row: Row, seed: in
             recipe=request.recipe,
             overrides=overrides,
             fold=fold,
-            init=request.init_of(row),
+            init=init,
             resume=begun,
             loader_workers=request.loader_workers,
             cache_mib=request.cache_mib,

@@ -20,7 +20,7 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str) -> tu
 def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
     """Turn "FILE" and "BACKBONE=FILE" into pairs of backbone and file."""
     parted = [item.rpartition("=") for item in value]
-    return tuple((backbone, Path(file)) for backbone, _, file in parted)
+    return tuple((backbone, Path(file).absolute()) for backbone, _, file in parted)
 
 
 @click.command("ablate")

@@ -63,6 +63,9 @@ def test_a_table_is_run_once_and_taken_up_again(workspace: Path, capsys: pytest.
     assert written == {run: max(path.stat().st_mtime_ns for path in checkpoints[run]) for run in runs}
     assert (runs[0] / "scores").is_dir()
 
+    started = ablate(capsys, workspace, "--table", "3", "--init", "squeezenet1_1=weights.pth")
+    assert started[0] == 1
+    assert "started from random weights, asked for is /" in started[2]
     other = ablate(capsys, workspace, "--table", "3", "--set", "learning_rate=0.5")
     assert other[0] == 1
     assert "learning_rate 0.003 -> 0.5" in other[2]
