@@ -26,8 +26,12 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
 
+# With VIDEOS=DIR also those that need videos of yours.
 bench: venv
-	@for program in benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+	@for name in manifest scale storage decoding orchestration step views; do \
+		echo "== bench_$$name"; $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
+	@for name in $(if $(VIDEOS),efficiency peers); do \
+		echo "== bench_$$name"; $(BIN)/python benchmarks/bench_$$name.py --videos $(VIDEOS) || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info
