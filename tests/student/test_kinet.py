@@ -253,7 +253,10 @@ def test_features_of_a_tsn_are_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": "kinnet", "backbone": "resnet50"}, "model: expected one of kinet, tsn, found 'kinnet'.*'kinet'"),
+        (
+            {"model": "kinnet", "backbone": "resnet50"},
+            "model: expected one of kinet, tsn, kinet-fixed, found 'kinnet'.*'kinet'",
+        ),
         ({"model": "tsn", "backbone": "resnet-50"}, "backbone: expected one of .*did you mean 'resnet50'"),
     ],
 )
