@@ -18,7 +18,7 @@ from pipeline.workspace import Workspace
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."
 )
-@click.option("--model", metavar="NAME", help="kinet or tsn; short for --set model=NAME.")
+@click.option("--model", metavar="NAME", help="kinet, tsn or kinet-fixed; short for --set model=NAME.")
 @click.option("--backbone", metavar="NAME", help="resnet50, bninception, inceptionv3, resnet18, squeezenet1_1, ...")
 @click.option(
     "--run",
