@@ -50,6 +50,7 @@ def make_workspace(folder: str, num_shards: int) -> None:
     from pipeline.label.local import LocalPool
     from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
     from pipeline.label.settings import LabelSettings, TeacherSettings
+    from pipeline.label.teacher_files import digest_teacher_files
     from pipeline.shards import Receipt, VideoOutcome, write_receipt
     from pipeline.workspace import Workspace
     from teachers.architectures import Kind, build_network, default_preprocessing
@@ -80,7 +81,8 @@ def make_workspace(folder: str, num_shards: int) -> None:
     shards_dir = workspace.shards_dir(DATASET)
     with LocalPool(settings, LabelSettings(), shards_dir) as pool:
         ingredients = {"manifest": manifest_digest(records), **pool.describe(measure=False).ingredients}
-    plan = Plan(DATASET, VIDEOS_PER_SHARD, ingredients, partition(records, VIDEOS_PER_SHARD))
+    shards = partition(records, VIDEOS_PER_SHARD)
+    plan = Plan(DATASET, VIDEOS_PER_SHARD, ingredients, shards, digest_teacher_files(settings))
     write_plan(shards_dir, plan)
     for shard in plan.shards:
         outcomes = tuple(

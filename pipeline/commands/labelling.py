@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -132,8 +133,13 @@ def run_labelling(
     job: LabelJob, workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]
 ) -> LabelReport:
     """Run a job of these teachers with progress on stderr; signals end it cleanly."""
-    from pipeline.label.job import run_label_job
+    from pipeline.label.job import report_if_done, run_label_job
+    from pipeline.label.teacher_files import digest_teacher_files
     from pipeline.signals import interruptible
+
+    job = dataclasses.replace(job, teacher_files=digest_teacher_files(choose_teachers(workspace, choice, kinds)))
+    if done := report_if_done(job):
+        return done
 
     way_out = "committed shards are kept; run the same command again to go on"
     with (

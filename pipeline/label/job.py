@@ -30,7 +30,7 @@ from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.shards.verification import set_aside
 from pipeline.store import find_files, remove
-from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
+from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
 # A shard is what a kill can lose: about ten minutes of one worker.
 MAX_SHARD_SEC = 600.0
@@ -76,6 +76,8 @@ class LabelJob:
             those with these reasons, or with an empty set all.
         redo: names of committed shards that are bad: they are set aside and labelled again, and nothing else is.
         videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
+        teacher_files: `digest_teacher_files` of the teachers; None where a job must be given to workers to see whether
+            something is left of it.
     """
 
     dataset: str
@@ -85,6 +87,7 @@ class LabelJob:
     videos_per_shard: int | None = None
     redo: frozenset[str] = frozenset()
     retry_reasons: frozenset[str] | None = None
+    teacher_files: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,31 @@ class LabelReport:
     def frames_per_sec(self) -> float:
         """Speed of this run."""
         return self.frames / self.seconds if self.seconds else 0.0
+
+
+def report_if_done(job: LabelJob) -> LabelReport | None:
+    """Report a job of which nothing is left, without workers; None where something is left, or only they can tell.
+
+    Raises:
+        PlanError: the manifest is not the one that the labels were begun with.
+        ShardError: a receipt is damaged.
+    """
+    started = time.monotonic()
+    if job.redo or job.retry_reasons is not None or job.teacher_files is None:
+        return None
+    plan = read_plan(job.shards_dir, job.dataset, job.records)
+    if plan is None or plan.teacher_files != job.teacher_files:
+        return None
+    if (plan.ingredients.get("decoder"), plan.ingredients.get("frame_resize")) != (DECODER, FRAME_RESIZE):
+        return None
+    if job.videos_per_shard not in (None, plan.videos_per_shard):
+        return None
+    shards = plan.of_split(job.split)
+    committed = {path.stem for path in find_files(job.shards_dir, "*.json")}
+    if any(shard.name not in committed for shard in shards):
+        return None
+    receipts = read_receipts(job.shards_dir, shards, plan.fingerprint)
+    return LabelReport(summarise(shards, receipts), time.monotonic() - started, 0)
 
 
 def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelProgress], None]) -> LabelReport:
@@ -167,7 +195,7 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
             )
         return plan
     size = job.videos_per_shard or choose_videos_per_shard(job.records, description.frames_per_sec)
-    plan = Plan(job.dataset, size, ingredients, partition(job.records, size))
+    plan = Plan(job.dataset, size, ingredients, partition(job.records, size), job.teacher_files)
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
     return plan

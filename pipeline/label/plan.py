@@ -46,12 +46,14 @@ class Plan:
         videos_per_shard: at most so many videos in a shard.
         ingredients: what decides the labels' values, by name; their hash is the fingerprint.
         shards: every shard of every split.
+        teacher_files: `digest_teacher_files` of the teachers it was made with; None where that is not known.
     """
 
     dataset: str
     videos_per_shard: int
     ingredients: dict[str, str]
     shards: tuple[PlannedShard, ...]
+    teacher_files: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -120,6 +122,7 @@ def write_plan(shards_dir: Path, plan: Plan) -> None:
         "videos_per_shard": plan.videos_per_shard,
         "videos": plan.num_videos,
         "shards": {shard.split: shard.count for shard in plan.shards},
+        "teacher_files": plan.teacher_files,
     }
     make_dir(shards_dir)
     write_atomically(shards_dir / PLAN_NAME, json.dumps(content, indent=1) + "\n")
@@ -152,7 +155,8 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
             f"{len(records)} now; or other paths, splits or labels); restore the manifest that the labels in "
             f"{shards_dir} belong to, or label into another workspace"
         )
-    return Plan(dataset, videos_per_shard, ingredients, partition(records, videos_per_shard))
+    shards = partition(records, videos_per_shard)
+    return Plan(dataset, videos_per_shard, ingredients, shards, content.get("teacher_files"))
 
 
 def check_ingredients(plan: Plan, ingredients: dict[str, str], shards_dir: Path) -> None:

@@ -11,9 +11,12 @@ import torch
 
 from manifests import read_manifest
 from pipeline.errors import ManifestError, PlanError, TeacherError, WorkspaceError
-from pipeline.label.job import choose_videos_per_shard
+from pipeline.label.job import LabelJob, choose_videos_per_shard, report_if_done, run_label_job
+from pipeline.label.local import LocalPool
 from pipeline.label.plan import manifest_digest, partition
 from pipeline.label.progress import LabelProgress
+from pipeline.label.settings import LabelSettings
+from pipeline.label.teacher_files import digest_teacher_files
 from pipeline.shards import LabelIndex
 from pipeline.video import VideoFile, hash_frames
 from tests.pipeline.label.conftest import LENGTHS, Bench
@@ -185,3 +188,23 @@ def test_progress_counts_what_the_receipts_say(bench: Bench) -> None:
     assert [progress.videos_done for progress in seen] == sorted(progress.videos_done for progress in seen)
     assert seen[-1].videos_done == seen[-1].videos_planned == status.planned
     assert seen[-1].quarantined == status.quarantined == 4
+
+
+def test_a_done_job_needs_no_workers_until_a_teacher_changes(bench: Bench) -> None:
+    for path in (bench.teachers.human_path, bench.teachers.scene_path):
+        path.with_suffix(".json").write_text("{}")
+
+    def job(split: str | None = None) -> LabelJob:
+        return LabelJob(
+            "mix", bench.records, bench.shards_dir, split, teacher_files=digest_teacher_files(bench.teachers)
+        )
+
+    assert report_if_done(job()) is None
+    for split, others in (("train", None), (None, "all")):
+        with LocalPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
+            report = run_label_job(job(split), pool, lambda _: None)
+        found = report_if_done(job(split))
+        assert found is not None and found.status == report.status and found.frames == 0
+        assert (report_if_done(job()) is None) == (others is None)
+    bench.teachers.scene_path.with_suffix(".json").write_text('{"another": "record"}')
+    assert report_if_done(job()) is None
