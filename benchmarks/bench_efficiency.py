@@ -27,12 +27,13 @@ from pipeline.label.pools import open_pool
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
+from pipeline.processors import count_processors
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
 def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> float:
     """Return frames/s of the decoding processes, in which every frame arrives and is dropped."""
-    decoders = DecodeAhead(settings.decoders_for(os.cpu_count() or 1))
+    decoders = DecodeAhead(settings.decoders_for(count_processors()))
     for _ in decoders.events(records[:1]):
         pass
     started = time.monotonic()
@@ -47,7 +48,7 @@ def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frame
     generator = np.random.default_rng(0)
     shape = (settings.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3)
     pixels = generator.integers(0, 256, shape, dtype=np.uint8)
-    worker = ShardWorker(teachers, settings, Path(), num_cpus=os.cpu_count() or 1)
+    worker = ShardWorker(teachers, settings, Path(), num_cpus=count_processors())
     worker.predict(pixels)
     num_batches = max(1, num_frames // settings.batch_size)
     started = time.monotonic()

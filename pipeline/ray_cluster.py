@@ -12,6 +12,9 @@ import ray
 
 from pipeline.errors import KinetError
 
+# Set by `ray job submit` for the command that it runs.
+_JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
 
 def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
     """Connect this process to Ray; `ray.shutdown` ends it.
@@ -23,24 +26,29 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
             called pipeline there would shadow this package.
 
     Raises:
-        KinetError: no cluster answers at the address.
+        KinetError: no cluster answers at the address, or Ray does not start.
     """
-    runtime_env = {"working_dir": empty_dir}
-    if address is None:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=runtime_env,
-        )
-        return
-    _require_listener(address)
+    # Within `ray job submit` the job's own runtime environment holds, and Ray takes no second working directory.
+    runtime_env = {} if _JOB_CONFIG_VARIABLE in os.environ else {"working_dir": empty_dir}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=runtime_env)
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=runtime_env,
+            )
+        else:
+            _require_listener(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=runtime_env)
     except ConnectionError as error:
-        raise _no_cluster(address, str(error)) from error
+        raise _no_cluster(address or "this machine", str(error)) from error
+    except (ValueError, RuntimeError) as error:
+        ray.shutdown()
+        where = f"at {address}" if address else "on this machine"
+        raise KinetError(f"Ray {where} takes no driver: {' '.join(str(error).split())[:300]}") from error
 
 
 def _require_listener(address: str) -> None:

@@ -1,7 +1,6 @@
 """``kinet-pipeline manifest``: list the videos of a data set, and check them."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -105,6 +104,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
     from manifests.survey import survey
     from pipeline.datasets import load_dataset
     from pipeline.errors import WorkspaceError
+    from pipeline.processors import count_processors
     from pipeline.signals import interruptible
     from pipeline.store import is_local
 
@@ -113,7 +113,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
         raise WorkspaceError(
             f"{manifest_path}: a check works on a local disk; check it in a local workspace, then copy the manifest"
         )
-    num_workers = workers or os.cpu_count() or 1
+    num_workers = workers or count_processors()
     with (
         interruptible(f"run kinet-pipeline manifest check {dataset} --resume to go on"),
         _progress("check", len(records)) as show_done,

@@ -5,7 +5,6 @@ replaces dead actors itself, so that it can count what happened.
 """
 
 import logging
-import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from pipeline.label.metrics import RayMetrics
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
 from pipeline.label.shard_queue import ShardQueue
 from pipeline.label.tasks import ShardTask
+from pipeline.processors import count_processors
 from pipeline.ray_cluster import connect
 from pipeline.shards import Receipt
 
@@ -115,7 +115,7 @@ class RayPool:
         queue.require_all()
 
     def _connect(self) -> None:
-        num_cpus = max(os.cpu_count() or 1, self._settings.num_workers or 1)
+        num_cpus = max(count_processors(), self._settings.num_workers or 1)
         connect(self._settings.address, num_cpus=num_cpus, empty_dir=self._empty_dir.name)
 
     def _start_actor(self) -> Any:

@@ -1,6 +1,5 @@
 """Labelling in this process, without Ray: for a debugger, or a machine that has no Ray."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker import ShardWorker
+from pipeline.processors import count_processors
 from pipeline.shards import Receipt
 
 
@@ -30,7 +30,7 @@ class LocalPool:
         """One worker with all processors, and one GPU where there is any."""
         import torch
 
-        return WorkerResources(1, os.cpu_count() or 1, 1.0 if torch.cuda.is_available() else 0.0)
+        return WorkerResources(1, count_processors(), 1.0 if torch.cuda.is_available() else 0.0)
 
     def describe(self, *, measure: bool) -> WorkerDescription:
         """Say what this process labels with."""
@@ -46,5 +46,5 @@ class LocalPool:
 
     def _started(self) -> ShardWorker:
         if self._worker is None:
-            self._worker = ShardWorker(*self._arguments, num_cpus=os.cpu_count() or 1)
+            self._worker = ShardWorker(*self._arguments, num_cpus=count_processors())
         return self._worker

@@ -4,7 +4,6 @@ On the machine and in the precision that made the labels, they come out the same
 another library) rounding moves a few pixels at the edges of people, and probabilities in their third digit.
 """
 
-import os
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from pipeline.errors import VideoError
 from pipeline.label.plan import Plan, check_ingredients
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
+from pipeline.processors import count_processors
 from pipeline.shards import FrameLabels, LabelIndex
 from pipeline.video import hash_frames, read_frames
 
@@ -174,7 +174,7 @@ def recheck_frames(
     tolerance = tolerance or Tolerance()
     if teachers.precision == "auto":
         teachers = replace(teachers, precision=plan.ingredients["precision"])
-    worker = ShardWorker(teachers, settings, shards_dir, num_cpus=os.cpu_count() or 1)
+    worker = ShardWorker(teachers, settings, shards_dir, num_cpus=count_processors())
     check_ingredients(plan, {**worker.describe().ingredients, "manifest": plan.ingredients["manifest"]}, shards_dir)
     index = LabelIndex(shards_dir)
     drawn = draw_frames(index, num_frames, seed)

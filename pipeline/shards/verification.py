@@ -1,7 +1,6 @@
 """Checking committed shards: against their receipts, against the plan, and every byte of their content."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from pipeline.errors import ShardError
 from pipeline.files import sha256_of_file
+from pipeline.processors import count_processors
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.receipts import Receipt, find_receipts, read_receipt
 from pipeline.shards.sanity import LabelFigures, measure_labels
@@ -161,7 +161,7 @@ def verify_dataset(
     planned = {shard.name: shard for shard in expected_shards}
     receipts = {path.stem: path for path in find_receipts(shards_dir)}
     todo = [(receipts[name], fingerprint, planned[name].video_ids) for name in planned if name in receipts]
-    num_jobs = min(jobs or min(os.cpu_count() or 1, _MAX_JOBS), max(1, len(todo)))
+    num_jobs = min(jobs or min(count_processors(), _MAX_JOBS), max(1, len(todo)))
     bad: list[BadShard] = []
     figures: dict[str, LabelFigures] = {}
     for done, (task, checked) in enumerate(zip(todo, _check_all(todo, num_jobs), strict=True), start=1):

@@ -24,6 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from pipeline.errors import KinetError
+from pipeline.processors import count_processors
 from pipeline.ray_cluster import connect
 from pipeline.signals import interruptible
 from pipeline.training.world import World
@@ -75,7 +76,7 @@ def train_on_ray(
     """
     # Ray prints to stdout when a worker dies; that place belongs to the command's own result.
     with tempfile.TemporaryDirectory(prefix="kinet-train-") as empty_dir, contextlib.redirect_stdout(sys.stderr):
-        connect(cluster.address, num_cpus=max(os.cpu_count() or 1, cluster.num_workers), empty_dir=empty_dir)
+        connect(cluster.address, num_cpus=max(count_processors(), cluster.num_workers), empty_dir=empty_dir)
         try:
             trainer = _make_trainer(train, cluster, storage_dir)
             with interruptible("the last checkpoint is kept; go on with --resume"):

@@ -1,0 +1,39 @@
+"""How many processors this process may use: in a container or a Slurm step fewer than the machine has."""
+
+import os
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def count_processors() -> int:
+    """Count the processors that this process may run on, bounded by the quota of its control groups; 1 at least."""
+    quota = cgroup_quota(_CGROUPS, _OWN_CGROUP)
+    available = len(os.sched_getaffinity(0))
+    return available if quota is None else max(1, min(available, int(quota)))
+
+
+def cgroup_quota(root: Path, own: Path) -> float | None:
+    """Return the processors that the control groups of a process let it use together; None where nothing bounds it.
+
+    Args:
+        root: where the groups are mounted (version 2).
+        own: the process's file `cgroup`, whose line ``0::/path`` names its group.
+    """
+    try:
+        path = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/")
+    except OSError:
+        path = "/"
+    group = root / path.strip("/")
+    quotas = [_read_quota(folder / "cpu.max") for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _read_quota(path: Path) -> float | None:
+    """Read ``quota period`` in microseconds; "max" is no bound, nor is a file that is not there."""
+    try:
+        quota, period = path.read_text().split()
+        return float(quota) / float(period)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,34 @@
+"""The processors counted are those that the process may use, not the machine's."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.processors import cgroup_quota, count_processors
+
+
+def test_a_process_bound_to_one_processor_counts_one() -> None:
+    one = min(os.sched_getaffinity(0))
+    program = (
+        f"import os; os.sched_setaffinity(0, [{one}]); "
+        "from pipeline.processors import count_processors; print(count_processors())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"
+    assert 1 <= count_processors() <= len(os.sched_getaffinity(0))
+
+
+def test_the_tightest_quota_on_the_way_up_bounds(tmp_path: Path) -> None:
+    root, own = tmp_path / "cgroup", tmp_path / "own"
+    inner = root / "slice" / "job"
+    inner.mkdir(parents=True)
+    own.write_text("1:cpu:/elsewhere\n0::/slice/job\n")
+    assert cgroup_quota(root, own) is None
+    (root / "cpu.max").write_text("800000 100000\n")
+    (root / "slice" / "cpu.max").write_text("400000 100000\n")
+    (inner / "cpu.max").write_text("max 100000\n")
+    assert cgroup_quota(root, own) == 4.0
+    # Within a container its own group is mounted as the root.
+    own.write_text("0::/\n")
+    assert cgroup_quota(root, own) == 8.0
