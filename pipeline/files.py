@@ -1,9 +1,13 @@
-"""Writing files so that a kill or a full disk never leaves half of one under its final name."""
+"""Writing files on a local disk so that a kill or a full disk never leaves half of one under its final name.
+
+What may lie in a store instead goes through `pipeline.store`, which is built on this.
+"""
 
 import contextlib
 import errno
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,15 +34,15 @@ def disk_fault(path: Path, error: OSError) -> WorkspaceError:
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, and make its file durable and final when the block ends well.
 
-    The temporary file is fsynced, renamed over `path`, and the folder is fsynced, in this order. When the block raises,
-    the temporary file is removed and `path` keeps its old content.
+    When the block raises, the temporary file is removed and `path` keeps its old content.
 
     Raises:
         WorkspaceError: the disk is full or cannot be written.
     """
-    part_path = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part_path = path.with_name(part_name_of(path))
     try:
         yield part_path
+        fsync_file(part_path)
         publish(part_path, path)
     except OSError as error:
         raise disk_fault(path, error) from error
@@ -57,9 +61,13 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         part_path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def part_name_of(path: Path) -> str:
+    """Name a new file in which the content of `path` can be made; no other process, on any machine, has the name."""
+    return f"{path.name}.{uuid.uuid4().hex[:12]}.part"
+
+
 def publish(part_path: Path, path: Path) -> None:
-    """Give a finished file its final name durably: fsync the file, rename, fsync the folder. Raises OSError."""
-    fsync_file(part_path)
+    """Give a file that is on the disk (fsynced) its final name: rename, fsync the folder. Raises OSError."""
     part_path.replace(path)
     fsync_dir(path.parent)
 

@@ -2,10 +2,11 @@
 
 A file in a store is a `UPath`. It has pathlib's interface, and is passed around as a `Path`: what joins names, lists,
 reads whole files and removes them need not know where it is. A store has no rename and no fsync, but an object appears
-whole or not at all.
+whole or not at all. What a local disk needs stands in `pipeline.files`, which this module is built on.
 """
 
 import contextlib
+import errno
 import fnmatch
 import hashlib
 import os
@@ -120,7 +121,7 @@ def create_exclusively(path: Path, content: str) -> bool:
 
 def part_path_of(path: Path) -> Path:
     """Name a new local file in which the content of `path` can be made: beside it, or in the cache folder."""
-    name = f"{path.name}.{uuid.uuid4().hex[:12]}.part"
+    name = files.part_name_of(path)
     return path.with_name(name) if is_local(path) else _scratch_dir() / name
 
 
@@ -135,8 +136,7 @@ def publish(part_path: Path, path: Path, sha256: str) -> None:
     """
     remote = _in_store(path)
     if remote is None:
-        part_path.replace(path)
-        files.fsync_dir(path.parent)
+        files.publish(part_path, path)
         return
     with _faults_named(remote, "written"):
         _filesystem(remote).put_file(str(part_path), remote.path)
@@ -184,16 +184,42 @@ def find_files(folder: Path, pattern: str) -> list[Path]:
 
 
 def read_files(paths: Sequence[Path]) -> Iterator[bytes]:
-    """Read many small files of one folder, in order; from a store many at once."""
+    """Read many small files of one folder, in order; from a store many at once. Raises OSError or WorkspaceError."""
+    for path, content in _read_each(paths):
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield content
+
+
+def read_present_files(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
+    """Read those of many small files of one folder that are there, as `read_files` does; give each with its path."""
+    for path, content in _read_each(paths):
+        if content is not None:
+            yield path, content
+
+
+def _read_each(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes | None]]:
+    """Read files in order; None stands for one that is not there."""
     if not paths or is_local(paths[0]):
-        yield from (path.read_bytes() for path in paths)
+        for path in paths:
+            try:
+                yield path, path.read_bytes()
+            except FileNotFoundError:
+                yield path, None
         return
-    remotes = cast(Sequence[UPath], paths)
-    for start in range(0, len(remotes), _READ_TOGETHER):
-        block = [remote.path for remote in remotes[start : start + _READ_TOGETHER]]
-        with _faults_named(remotes[start], "read"):
-            contents = _filesystem(remotes[start]).cat(block)
-        yield from (contents[name] for name in block)
+    for start in range(0, len(paths), _READ_TOGETHER):
+        block = paths[start : start + _READ_TOGETHER]
+        names = [cast(UPath, path).path for path in block]
+        remote = cast(UPath, block[0])
+        with _faults_named(remote, "read"):
+            contents = _filesystem(remote).cat(names, on_error="return")
+            faults = [found for found in contents.values() if isinstance(found, Exception)]
+            for fault in faults:
+                if not isinstance(fault, FileNotFoundError):
+                    raise fault
+        for path, name in zip(block, names, strict=True):
+            found = contents[name]
+            yield path, None if isinstance(found, Exception) else found
 
 
 def sha256_of_file(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from pipeline.errors import ShardError
 from pipeline.shards.cache import FileDigest
 from pipeline.shards.schema import REPAIR_HINT, SCHEMA_VERSION, is_shard_name
-from pipeline.store import find_files, read_files, write_atomically
+from pipeline.store import find_files, read_files, read_present_files, write_atomically
 
 Outcome = Literal["ok", "partial", "quarantined"]
 _OUTCOMES = get_args(Outcome)
@@ -152,9 +152,12 @@ def load_receipt_json(path: Path) -> dict[str, Any]:
 
 
 def load_all_receipts(shards_dir: Path, names: Collection[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Read the JSON objects of a folder's receipts, all or these shards', by one listing and many at once."""
+    """Read the JSON objects of a folder's receipts, all or these shards', by one listing and many at once.
+
+    A receipt that goes after the listing, since its shard is being replaced, is left out: the shard is not committed.
+    """
     paths = [path for path in find_receipts(shards_dir) if names is None or path.stem in names]
-    for path, content in zip(paths, read_files(paths), strict=True):
+    for path, content in read_present_files(paths):
         yield path, _parse(path, content)
 
 

@@ -31,6 +31,17 @@ def test_a_block_that_raises_keeps_the_old_content(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_writers_of_one_process_number_do_not_meet(tmp_path: Path) -> None:
+    # As pods that share a disk: each counts its processes from 1.
+    path = tmp_path / "a.txt"
+    with writing(path) as first:
+        first.write_text("first")
+        with writing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]
+
+
 TOO_LARGE = """
 import resource, sys
 from pathlib import Path

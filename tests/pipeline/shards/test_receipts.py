@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ShardError
-from pipeline.shards import VideoOutcome, read_receipt, write_receipt
-from pipeline.shards.receipts import find_receipts
+from pipeline.shards import LabelIndex, VideoOutcome, read_receipt, write_receipt
+from pipeline.shards.receipts import find_receipts, load_all_receipts
 from tests.pipeline.shards.made import commit_shard
 
 
@@ -27,6 +27,15 @@ def test_the_plan_is_no_receipt(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     assert find_receipts(tmp_path) == [made.receipt_path]
     assert find_receipts(tmp_path / "nowhere") == []
+
+
+def test_a_receipt_that_goes_after_it_was_listed_is_none(tmp_path: Path) -> None:
+    made = commit_shard(tmp_path / "train-00000-of-00002.h5", [4])
+    gone = tmp_path / "train-00001-of-00002.json"
+    gone.symlink_to(tmp_path / "nowhere")  # listed, but not there
+    assert find_receipts(tmp_path) == [made.receipt_path, gone]
+    assert [path for path, _ in load_all_receipts(tmp_path)] == [made.receipt_path]
+    assert len(LabelIndex(tmp_path)) == 1
 
 
 def _without(name: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipeline.store import (
     part_path_of,
     publish,
     read_files,
+    read_present_files,
     remove,
     rename,
     sha256_of_file,
@@ -57,6 +58,8 @@ def test_files_come_back_and_are_listed(folder: Path) -> None:
     assert not found[3].exists() and not found[4].exists() and (folder / "moved").exists()
     with pytest.raises(FileNotFoundError):
         list(read_files([folder / "absent"]))
+    present = list(read_present_files([found[0], folder / "absent", found[-1]]))
+    assert present == [(path, contents[path.name]) for path in (found[0], found[-1])]
 
 
 @pytest.mark.parametrize("folder", PLACES, indirect=True)
