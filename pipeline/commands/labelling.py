@@ -35,6 +35,10 @@ class LabellingChoice:
     precision: str
     batch_size: int
     decoders: int | None
+    stall_sec: float
+    decoder_memory_gib: float
+    video_sec: float
+    attempts: int
     compression: Literal["gzip", "zstd"]
     human_teacher: str
     scene_teacher: str
@@ -75,6 +79,38 @@ _OPTIONS = (
     click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Frames a batch."),
     click.option(
         "--decoders", type=click.IntRange(1), help="Decoding processes a worker.  [default: one a CPU, to 16]"
+    ),
+    click.option(
+        "--stall-sec",
+        type=click.FloatRange(0, min_open=True),
+        default=120.0,
+        show_default=True,
+        metavar="SEC",
+        help="A decoder that gives nothing for so long has hung.",
+    ),
+    click.option(
+        "--decoder-memory-gib",
+        type=click.FloatRange(0, min_open=True),
+        default=4.0,
+        show_default=True,
+        metavar="GIB",
+        help="A decoder that takes more is ended.",
+    ),
+    click.option(
+        "--video-sec",
+        type=click.FloatRange(0, min_open=True),
+        default=21600.0,
+        show_default=True,
+        metavar="SEC",
+        help="A video whose decoding takes longer has no end.",
+    ),
+    click.option(
+        "--attempts",
+        type=click.IntRange(1),
+        default=3,
+        show_default=True,
+        metavar="N",
+        help="A video whose decoder hung, crashed or was ended so often is quarantined.",
     ),
     click.option(
         "--compression",
@@ -216,6 +252,10 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
 
 def choose_settings(choice: LabellingChoice) -> LabelSettings:
     """Return how a worker labels, as the options ask for."""
+    from pipeline.label.messages import DecodeLimits
     from pipeline.label.settings import LabelSettings
 
-    return LabelSettings(choice.batch_size, choice.decoders, compression=choice.compression)
+    limits = DecodeLimits(memory_bytes=round(choice.decoder_memory_gib * (1 << 30)), video_sec=choice.video_sec)
+    return LabelSettings(
+        choice.batch_size, choice.decoders, choice.stall_sec, limits, choice.compression, choice.attempts
+    )

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from manifests import VideoRecord
 from pipeline.errors import KinetError, Reason
 from pipeline.label.frame_ring import FrameSource
-from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, VideoDone
+from pipeline.label.last_words import LastWords
+from pipeline.label.messages import EXIT_OUT_OF_MEMORY, MAX_ATTEMPTS, READY, DecodeLimits, FrameChunk, VideoDone
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
 DECODER_PROGRAM = "pipeline.label.decoder_process"
 # A process that was killed but reads from a disk that does not answer cannot end; it is left to the system.
 KILL_WAIT_SEC = 10.0
@@ -75,6 +75,7 @@ class DecodeAhead:
         num_processes: how many decode side by side.
         stall_sec: a decoder that sends nothing for so long while its video is waited for has hung.
         limits: of one process and one video.
+        max_attempts: a video whose decoder died or hung so often is given up.
         program: the module that decodes; another one than ours in tests.
     """
 
@@ -84,10 +85,12 @@ class DecodeAhead:
         *,
         stall_sec: float = 120.0,
         limits: DecodeLimits | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
         program: str = DECODER_PROGRAM,
     ) -> None:
-        if num_processes < 1:
-            raise ValueError(f"num_processes is {num_processes}; give 1 or more")
+        if num_processes < 1 or max_attempts < 1:
+            raise ValueError(f"num_processes is {num_processes}, max_attempts {max_attempts}; give 1 or more")
+        self._max_attempts = max_attempts
         self.wait_sec = 0.0
         self._idle = [_Decoder(program, limits or DecodeLimits(), stall_sec) for _ in range(num_processes)]
 
@@ -130,12 +133,12 @@ class DecodeAhead:
             elif isinstance(received, VideoDone):
                 yield VideoEnd(received, attempt)
                 return
-            elif attempt < MAX_ATTEMPTS:
+            elif attempt < self._max_attempts:
                 attempt += 1
                 yield VideoRestarted()
                 decoder.start(record.path)
             else:
-                message = f"{record.path}: {received.message}, in each of {MAX_ATTEMPTS} attempts"
+                message = f"{record.path}: {received.message}, in each of {attempt} attempts"
                 yield VideoEnd(VideoDone(0, None, received.reason, message, False), attempt)
                 return
 
@@ -158,6 +161,7 @@ class _Decoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._frames: FrameSource | None = None
+        self._stderr: LastWords | None = None
         self._holds_chunk = False
 
     def start(self, path: Path) -> None:
@@ -165,7 +169,8 @@ class _Decoder:
         self._path = path
         if self._process is None or self._process.poll() is not None:
             self._launch()
-        assert self._connection is not None
+        assert self._connection is not None and self._stderr is not None
+        self._stderr.clear()
         # One that died idle, between two videos, is found out by `receive`.
         with contextlib.suppress(OSError):
             self._connection.send(str(path))
@@ -211,6 +216,9 @@ class _Decoder:
             except subprocess.TimeoutExpired:
                 logger.warning("decoding process %d does not end; its disk may not answer", self._process.pid)
             self._process = None
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
 
     def _await_start(self) -> None:
         """Wait until the process takes videos, so that a slow start counts against none; start it again if it ends."""
@@ -237,16 +245,18 @@ class _Decoder:
             code = self._process.wait(KILL_WAIT_SEC)
         except subprocess.TimeoutExpired:
             code = 0
+        assert self._stderr is not None
+        last_line = self._stderr.last_line()
         self.close()
         if code == EXIT_OUT_OF_MEMORY:
             limit_gb = self._limits.memory_bytes / 1e9
             return _Death(Reason.OUT_OF_MEMORY, f"the decoder took more than {limit_gb:.1f} GB of memory")
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return _Death(Reason.CRASHED, f"the decoder {ended}")
+        return _Death(Reason.CRASHED, f"the decoder {ended}" + (f" ({last_line})" if last_line else ""))
 
     def _launch(self) -> None:
         self.close()
-        frames = FrameSource()
+        frames, self._stderr = FrameSource(), LastWords()
         ours, theirs = socket.socketpair()
         # A read in the middle of a message gives up as `poll` does between two: struct timeval.
         timeval = struct.pack("@ll", int(self._stall_sec), max(1, int(self._stall_sec % 1 * 1e6)))
@@ -259,7 +269,7 @@ class _Decoder:
                 pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=self._stderr.descriptor,
                 # Away from the terminal's group: an interrupt is the labeller's to answer.
                 start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _package_path()},

@@ -56,7 +56,12 @@ class ShardLabeller:
         self._shards_dir = shards_dir
         self._on_frames = on_frames
         self._write_sec = 0.0
-        self._decoders = DecodeAhead(num_decoders, stall_sec=settings.stall_sec, limits=settings.decode_limits)
+        self._decoders = DecodeAhead(
+            num_decoders,
+            stall_sec=settings.stall_sec,
+            limits=settings.decode_limits,
+            max_attempts=settings.max_attempts,
+        )
 
     def close(self) -> None:
         """End the decoding processes."""

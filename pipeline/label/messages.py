@@ -11,6 +11,8 @@ from pipeline.errors import Reason
 READY = "ready"
 # What a decoding process exits with when it has grown beyond its limit.
 EXIT_OUT_OF_MEMORY = 77
+# A video whose decoder dies or hangs so often is given up.
+MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.label.messages import DecodeLimits
+from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
 
 HUMAN_FACTORY = "teachers.human:load"
@@ -48,6 +48,7 @@ class LabelSettings:
         num_decoders: decoding processes; None is one for each of the worker's processors, at most `MAX_DECODERS`.
         stall_sec: how long a decoder may send nothing before it counts as hung.
         decode_limits: what a decoder and a video in it may take.
+        max_attempts: a video whose decoder dies or hangs so often is quarantined.
         compression: of the masks in the shard.
     """
 
@@ -56,10 +57,12 @@ class LabelSettings:
     stall_sec: float = 120.0
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     compression: Literal["gzip", "zstd"] = "gzip"
+    max_attempts: int = MAX_ATTEMPTS
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or (self.num_decoders is not None and self.num_decoders < 1) or self.stall_sec <= 0:
-            raise ValueError(f"batch_size, num_decoders and stall_sec must be positive, not {self}")
+        num_decoders = 1 if self.num_decoders is None else self.num_decoders
+        if min(self.batch_size, num_decoders, self.stall_sec, self.max_attempts) <= 0:
+            raise ValueError(f"batch_size, num_decoders, stall_sec and max_attempts must be positive, not {self}")
 
     def decoders_for(self, num_cpus: int) -> int:
         """Choose the number of decoding processes of a worker that has so many processors."""

@@ -12,7 +12,7 @@ from pipeline.label.messages import DecodeLimits, Message
 
 
 def decode(path: Path, limits: DecodeLimits) -> Iterator[Message]:
-    """Leak, hang in native code, stop in the middle of a message, or decode as ever."""
+    """Leak, hang in native code, stop in the middle of a message, raise, talk without end, or decode as ever."""
     if path.stem == "leak":
         held = []
         while True:
@@ -24,6 +24,12 @@ def decode(path: Path, limits: DecodeLimits) -> Iterator[Message]:
         # The length of a message, and not the message.
         os.write(int(sys.argv[1]), b"\0\0\1\0")
         os.kill(os.getpid(), signal.SIGSTOP)
+    elif path.stem == "spew":
+        # As a library in C does: more than any pipe holds.
+        for _ in range(200):
+            ctypes.CDLL(None).write(2, b"x" * 1000, 1000)
+    elif path.stem == "raise":
+        raise KeyError("no such codec parameter")
     yield from decoder_process.decode_video(path, limits)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from manifests import VideoRecord
 from pipeline.errors import Reason
-from pipeline.label.decode_ahead import MAX_ATTEMPTS, DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
-from pipeline.label.messages import DecodeLimits
+from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
+from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.video import read_frames
 from tests.videos import moving_frames, write_video
 
@@ -125,6 +125,7 @@ POISON = "tests.pipeline.label.poison_decoder"
         ("leak", Reason.OUT_OF_MEMORY, "more than 0.6 GB"),
         ("hang", Reason.TIMEOUT, "gave nothing for 5 s"),
         ("half", Reason.TIMEOUT, "gave nothing for 5 s"),
+        ("raise", Reason.CRASHED, "exit code 1 (KeyError: 'no such codec parameter'), in each of 3 attempts"),
     ],
 )
 def test_poison_is_named_and_its_neighbours_are_whole(
@@ -141,6 +142,22 @@ def test_poison_is_named_and_its_neighbours_are_whole(
         assert ends[name].done.reason is None and ends[name].attempts == 1
         assert frames[name] is not None and len(frames[name]) == length
     assert not children()
+
+
+def test_the_attempts_can_be_set(records: list[VideoRecord]) -> None:
+    path = records[1].path.rename(records[1].path.with_stem("raise"))
+    decoders = DecodeAhead(1, max_attempts=1, program=POISON)
+    _, ends, restarts = collect(decoders, [dataclasses.replace(records[1], path=path), records[2]])
+    decoders.close()
+    assert restarts == 0 and ends["v1"].attempts == 1 and ends["v2"].done.num_frames == 30
+
+
+def test_a_decoder_that_talks_without_end_is_not_held_up(records: list[VideoRecord]) -> None:
+    path = records[1].path.rename(records[1].path.with_stem("spew"))
+    decoders = DecodeAhead(1, stall_sec=20, program=POISON)
+    _, ends, restarts = collect(decoders, [dataclasses.replace(records[1], path=path)] * 3)
+    decoders.close()
+    assert restarts == 0 and ends["v1"].done.num_frames == 20
 
 
 @pytest.mark.parametrize("limits", [DecodeLimits(video_frames=100), DecodeLimits(video_sec=1e-6)])
