@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,8 +66,8 @@ class Stepper:
     def take(self, step: int) -> dict[str, float]:
         """Add up the gradients of the step's micro-batches, then move the weights; return what is logged.
 
-        Every video that could be read counts alike; the auxiliary losses are means over a micro-batch's labelled
-        frames.
+        The step's videos are read before the first goes through the network: each loss is a mean over all that the step
+        has of its kind (videos read, masks, scene labels, on all ranks), however these lie in micro-batches and ranks.
         """
         began = time.monotonic()
         epoch = self._plan.epoch_of(step)
@@ -75,47 +76,23 @@ class Stepper:
             group["lr"] = rate * group["lr_factor"]
         self._optimizer.zero_grad(set_to_none=True)
         self._diagnosis = {}
-        diagnosed = bool(self._config.diagnose_every) and (step + 1) % self._config.diagnose_every == 0
-        parts = [torch.zeros(5, device=self._device)]
-        num_videos = num_frames = num_labelled = num_masks = num_scenes = 0
-        wait_sec = 0.0
-        batches: list[TrainBatch] = []
-        for _ in range(self._plan.step_micro_batches):
-            asked = time.monotonic()
-            batch = next(self._batches)
-            wait_sec += time.monotonic() - asked
-            if batch.fault is not None:
-                raise batch.fault
-            batches.append(batch._replace(frames=torch.empty(0)))
-            if len(batch.action) == 0:
-                continue
-            share = len(batch.action) / self._plan.step_videos
-            parts.append(self._accumulate(batch, share, diagnosed and num_videos == 0) * share)
-            num_videos += len(batch.action)
-            num_frames += batch.has_label.numel()
-            num_labelled += int(batch.has_label.sum())
-            num_masks += int(batch.has_mask.sum())
-            num_scenes += int(batch.has_scene.sum())
+        batches = self._read_batches()
+        wait_sec = time.monotonic() - began
         faults = _list_faults(batches)
-        counts = torch.tensor(
-            [num_videos, num_frames, num_labelled, num_masks, num_scenes, len(faults)], device=self._device
-        )
-        num_videos, num_frames, num_labelled, num_masks, num_scenes, num_faults = self._world.sum(counts).tolist()
-        if num_faults:
+        counts = self._count(batches, faults)
+        if counts.faults:
             self._note_faults(faults)
-        values = {"epoch": float(epoch), "learning_rate": rate, "videos": float(num_videos)}
-        if num_videos == 0:
+        values = {"epoch": float(epoch), "learning_rate": rate, "videos": float(counts.videos)}
+        if counts.videos == 0:
             self._count_empty_step(step)
             return values
         self._empty_steps = 0
-        readable_factor = self._plan.step_videos / num_videos
-        totals = self._world.sum(torch.stack(parts).sum(dim=0)) * readable_factor
-        loss, action, human, scene, correct = totals.tolist()
+        diagnosed = bool(self._config.diagnose_every) and (step + 1) % self._config.diagnose_every == 0
+        parts = torch.zeros(5, device=self._device)
+        for number, batch in enumerate(batch for batch in batches if len(batch.action)):
+            parts += self._accumulate(batch, counts, diagnosed and number == 0)
+        loss, action, human, scene, correct = self._world.sum(parts).tolist()
         self._world.sum_gradients(self._model.parameters())
-        if readable_factor > 1:
-            for parameter in self._model.parameters():
-                if parameter.grad is not None:
-                    parameter.grad *= readable_factor
         limit = self._config.clip_norm or float("inf")
         norm = float(torch.nn.utils.clip_grad_norm_(self._model.parameters(), limit))
         if not (abs(loss) < float("inf") and norm < float("inf")):
@@ -133,16 +110,42 @@ class Stepper:
             "loss_scene": scene,
             "train_top1": correct,
             "gradient_norm": norm,
-            "labelled_share": num_labelled / num_frames,
-            "mask_share": num_masks / num_frames,
-            "scene_share": num_scenes / num_frames,
-            "frames_per_sec": num_frames / seconds,
+            "labelled_share": counts.labelled / counts.frames,
+            "mask_share": counts.masks / counts.frames,
+            "scene_share": counts.scenes / counts.frames,
+            "frames_per_sec": counts.frames / seconds,
             "data_wait_share": wait_sec / seconds,
             **self._diagnosis,
         }
 
-    def _accumulate(self, batch: TrainBatch, share: float, diagnosed: bool) -> Tensor:
-        """Add one micro-batch's gradients; return float32 [5]: total, action, human, scene losses, share correct."""
+    def _read_batches(self) -> list[TrainBatch]:
+        """Read this rank's micro-batches of one step; a fault that must end the run is raised."""
+        batches = []
+        for _ in range(self._plan.step_micro_batches):
+            batch = next(self._batches)
+            if batch.fault is not None:
+                raise batch.fault
+            batches.append(batch)
+        return batches
+
+    def _count(self, batches: list[TrainBatch], faults: list[Fault]) -> "_StepCounts":
+        """Count what all ranks have read for a step."""
+        kinds = [
+            (
+                len(batch.action),
+                batch.has_label.numel(),
+                batch.has_label.sum(),
+                batch.has_mask.sum(),
+                _num_scenes(batch),
+            )
+            for batch in batches
+        ]
+        mine = [int(sum(kind)) for kind in zip(*kinds, strict=True)]
+        counts = self._world.sum(torch.tensor([*mine, len(faults)], device=self._device))
+        return _StepCounts(*counts.tolist())
+
+    def _accumulate(self, batch: TrainBatch, counts: "_StepCounts", diagnosed: bool) -> Tensor:
+        """Add one micro-batch's gradients; return its part of total, action, human, scene loss, share correct: [5]."""
         frames = batch.frames.to(self._device, non_blocking=True)
         targets = JointTargets(
             action=batch.action.to(self._device, non_blocking=True),
@@ -165,9 +168,14 @@ class Stepper:
                 self._diagnosis |= measure_task_gradients(self._model.trunk, losses, self._weights)
             if outputs.edge_entropy is not None:
                 self._diagnosis["akg_edge_entropy"] = float(outputs.edge_entropy)
-        (losses.total * share).backward()
-        correct = (outputs.action_logits.argmax(dim=1) == targets.action).float().mean()
-        parts = (losses.total, losses.action, losses.human, losses.scene, correct)
+        # Means over the micro-batch become its parts of the means over the step.
+        action = losses.action * (len(batch.action) / counts.videos)
+        human = losses.human * (int(batch.has_mask.sum()) / max(1, counts.masks))
+        scene = losses.scene * (_num_scenes(batch) / max(1, counts.scenes))
+        total = self._weights.action * action + self._weights.human * human + self._weights.scene * scene
+        total.backward()
+        correct = (outputs.action_logits.argmax(dim=1) == targets.action).float().sum() / counts.videos
+        parts = (total, action, human, scene, correct)
         return torch.stack([part.detach().float() for part in parts])
 
     def _note_faults(self, mine: list[Fault]) -> None:
@@ -183,6 +191,21 @@ class Stepper:
                 f"step {step + 1}: not one video of a whole epoch can be read ({self.faults.counts}); see faults.jsonl "
                 "in the run's folder, then run kinet-pipeline manifest check"
             )
+
+
+class _StepCounts(NamedTuple):
+    """What all ranks have read for one step: videos, their frames, and how many of these have which label; faults."""
+
+    videos: int
+    frames: int
+    labelled: int
+    masks: int
+    scenes: int
+    faults: int
+
+
+def _num_scenes(batch: TrainBatch) -> int:
+    return int(batch.has_scene.sum()) if len(batch.action) else 0
 
 
 def _list_faults(batches: list[TrainBatch]) -> list[Fault]:

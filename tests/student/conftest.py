@@ -120,6 +120,12 @@ def mislabelled_boxes(boxes: LabelledVideos, tmp_path: Path) -> LabelledVideos:
 
 
 @pytest.fixture
+def partly_labelled_boxes(boxes: LabelledVideos, tmp_path: Path) -> LabelledVideos:
+    """The same videos, of which only the first two are labelled."""
+    return LabelledVideos(boxes.records, _label_videos(tmp_path / "train-00000-of-00001.h5", boxes.records[:2]))
+
+
+@pytest.fixture
 def workspace(boxes: LabelledVideos, tmp_path: Path) -> Path:
     """A workspace with four labelled training videos and two to test on."""
     records = [replace(record, split="train" if n < 4 else "test") for n, record in enumerate(boxes.records)]

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import nn
 
 from pipeline.training.checkpoint import list_checkpoints, load_latest_checkpoint
 from pipeline.training.runlog import read_metrics
@@ -20,7 +21,9 @@ from pipeline.training.world import ALONE, World
 from student.build import build_student
 from student.clips import ClipReader
 from student.dataset import TrainDataset
+from student.kinet import KINet
 from student.loading import StepPlan
+from student.options import KINetOptions
 from student.recipes import TrainConfig
 from student.train import CHECKPOINT_DIR, train_loop
 from student.transforms import MultiScaleCrop
@@ -53,22 +56,38 @@ def test_ranks_share_each_step_without_overlap(batch_size: int, size: int) -> No
         assert all(len(plan.micro_batches(step)) == plan.step_micro_batches for plan in plans)
 
 
-def train(records, run_dir: Path, world: World, config: TrainConfig = CONFIG, *, resume: bool = False) -> None:  # type: ignore[no-untyped-def]
-    model = build_student(model=config.model, backbone=config.backbone, num_classes=2, dropout=config.dropout, seed=0)
+def train(  # type: ignore[no-untyped-def]
+    records, run_dir: Path, world: World, config: TrainConfig = CONFIG, *, resume: bool = False, labels=None
+) -> None:
+    model = build_student(
+        model=config.model,
+        backbone=config.backbone,
+        num_classes=2,
+        dropout=config.dropout,
+        options=config.kinet,
+        seed=0,
+    )
+    if isinstance(model, KINet):
+        assert model.human_decoder is not None
+        model.human_decoder.norm = nn.Identity()  # type: ignore[assignment]
     dataset = TrainDataset(
-        records, reader=ClipReader(None), num_segments=3, crop=MultiScaleCrop(config.input_size), seed=0
+        records, reader=ClipReader(labels), num_segments=3, crop=MultiScaleCrop(config.input_size), seed=0
     )
     train_loop(config, model, dataset, run_dir=run_dir, device=torch.device("cpu"), world=world, resume=resume)
 
 
-def train_rank(rank: int, records, run_dir: Path, size: int, config: TrainConfig, meet: Path, resume: bool) -> None:  # type: ignore[no-untyped-def]
+def train_rank(  # type: ignore[no-untyped-def]
+    rank: int, records, run_dir: Path, size: int, config: TrainConfig, meet: Path, resume: bool, labels
+) -> None:
     dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=size)
-    train(records, run_dir, World(rank, size), config, resume=resume)
+    train(records, run_dir, World(rank, size), config, resume=resume, labels=labels)
     dist.destroy_process_group()
 
 
-def spawn(records, run_dir: Path, meet: Path, config: TrainConfig = CONFIG, *, resume: bool = False) -> None:  # type: ignore[no-untyped-def]
-    mp.spawn(train_rank, (records, run_dir, 2, config, meet, resume), nprocs=2)
+def spawn(  # type: ignore[no-untyped-def]
+    records, run_dir: Path, meet: Path, config: TrainConfig = CONFIG, *, resume: bool = False, labels=None
+) -> None:
+    mp.spawn(train_rank, (records, run_dir, 2, config, meet, resume, labels), nprocs=2)
 
 
 def final_state(run_dir: Path) -> dict:  # type: ignore[type-arg]
@@ -93,6 +112,31 @@ def test_two_ranks_learn_what_one_process_does(boxes, tmp_path: Path) -> None:  
         assert row["videos"] == other["videos"]
     faults = [(tmp_path / name / "faults.jsonl").read_text() for name in ("one", "two")]
     assert faults[0] == faults[1]
+
+
+def test_uneven_labels_weigh_alike_in_every_micro_batch_and_rank(partly_labelled_boxes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Two of six videos are labelled: the losses and the weights learned from them do not depend on who reads them."""
+    records, labels = partly_labelled_boxes.records, partly_labelled_boxes.labels
+    config = replace(
+        CONFIG,
+        model="kinet",
+        batch_size=6,
+        micro_batch=6,
+        human_weight=1.0,
+        scene_weight=1.0,
+        kinet=KINetOptions(cbi_places="none", akg_relation="none"),
+    )
+    train(records, tmp_path / "whole", ALONE, config, labels=labels)
+    train(records, tmp_path / "parts", ALONE, replace(config, micro_batch=1), labels=labels)
+    spawn(records, tmp_path / "ranks", tmp_path / "meet", replace(config, micro_batch=2), labels=labels)
+    expected, expected_rows = final_state(tmp_path / "whole"), read_metrics(tmp_path / "whole")
+    assert [row["mask_share"] for row in expected_rows] == pytest.approx([1 / 3, 1 / 3])
+    for name in ("parts", "ranks"):
+        for row, other in zip(expected_rows, read_metrics(tmp_path / name), strict=True):
+            for figure in ("loss", "loss_action", "loss_human", "loss_scene", "gradient_norm", "mask_share"):
+                assert row[figure] == pytest.approx(other[figure], rel=1e-4), (name, figure)
+        for key, weight in final_state(tmp_path / name)["model"].items():
+            torch.testing.assert_close(weight, expected["model"][key], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
