@@ -11,7 +11,14 @@ from pipeline.label.teacher import NUM_SCENE_CLASSES
 from teachers.lip_psp import pspnet_lip_densenet121
 from teachers.preprocessing import Preprocessing
 from teachers.psp import pspnet_densenet121, pspnet_squeezenet1_1
-from teachers.resnets import resnet50_caffe, resnet101_caffe, resnet152_caffe
+from teachers.resnets import (
+    resnet50_caffe,
+    resnet50_ceil,
+    resnet101_caffe,
+    resnet101_ceil,
+    resnet152_caffe,
+    resnet152_ceil,
+)
 from teachers.semseg_psp import pspnet_semseg_resnet50, pspnet_semseg_resnet101
 
 NUM_LIP_CLASSES = len(PART_NAMES)
@@ -32,7 +39,14 @@ ARCHITECTURES = {
 
 IMPORTED_ARCHITECTURES = {
     Kind.HUMAN: ("pspnet_lip_densenet121", "pspnet_semseg_resnet50", "pspnet_semseg_resnet101"),
-    Kind.SCENE: ("resnet152_caffe", "resnet101_caffe", "resnet50_caffe"),
+    Kind.SCENE: (
+        "resnet152_caffe",
+        "resnet101_caffe",
+        "resnet50_caffe",
+        "resnet152_ceil",
+        "resnet101_ceil",
+        "resnet50_ceil",
+    ),
 }
 """What others published; torchvision's classifiers come on top, by the names of their builders."""
 
@@ -66,10 +80,14 @@ def check_classes(kind: Kind, architecture: str, num_classes: int, person_classe
                 f"human teacher {architecture}: {num_classes} classes, expected {NUM_LIP_CLASSES} or 2; "
                 "for other lists of classes say which are people with --person-classes"
             )
-    elif not person_classes or not set(person_classes) < set(range(num_classes)):
+    elif (
+        not person_classes
+        or not set(person_classes) < set(range(num_classes))
+        or len(set(person_classes)) < len(person_classes)
+    ):
         raise TeacherError(
             f"human teacher {architecture}: person classes {list(person_classes)}, "
-            f"expected some of 0 to {num_classes - 1}"
+            f"expected some of 0 to {num_classes - 1}, each once"
         )
 
 
@@ -101,6 +119,12 @@ def build_network(kind: Kind, architecture: str, num_classes: int) -> nn.Module:
             return resnet101_caffe(num_classes)
         case Kind.SCENE, "resnet50_caffe":
             return resnet50_caffe(num_classes)
+        case Kind.SCENE, "resnet152_ceil":
+            return resnet152_ceil(num_classes)
+        case Kind.SCENE, "resnet101_ceil":
+            return resnet101_ceil(num_classes)
+        case Kind.SCENE, "resnet50_ceil":
+            return resnet50_ceil(num_classes)
         case Kind.SCENE, name if name in torchvision_classifiers():
             return models.get_model(name, weights=None, num_classes=num_classes)
         case _:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from pipeline.errors import TeacherError
 from pipeline.files import sha256_of_file
-from pipeline.training.weights import read_state_dict
 from teachers.architectures import (
     ARCHITECTURES,
     DEFAULT_CLASSES,
@@ -32,7 +31,6 @@ from teachers.layouts.converted import Converted
 from teachers.layouts.state_dicts import convert_state_dict, match_by_position
 from teachers.layouts.torch7_resnet import convert_torch7_resnet
 from teachers.preprocessing import MIN_SIZE, Preprocessing
-from teachers.psp import PspNet
 from teachers.storage import (
     MEAN_IMAGE_KEY,
     NO_LICENSE,
@@ -170,7 +168,7 @@ def _describe(kind: Kind, file: Path, converted: Converted, request: ImportReque
         )
     if converted.architecture is not None and request.architecture not in (None, converted.architecture):
         raise TeacherError(f"{file}: holds {converted.architecture}, --architecture says {request.architecture}")
-    return dataclasses.replace(
+    changed = dataclasses.replace(
         card,
         architecture=request.architecture or card.architecture,
         classes=request.classes or card.classes,
@@ -178,6 +176,18 @@ def _describe(kind: Kind, file: Path, converted: Converted, request: ImportReque
         preprocessing=_choose_preprocessing(kind, card.preprocessing, request),
         source=request.source or card.source,
         license=request.license or card.license or NO_LICENSE,
+    )
+    if _answers_alike(card, changed):
+        return changed
+    return dataclasses.replace(changed, scores={}, evaluations=())
+
+
+def _answers_alike(one: TeacherCard, other: TeacherCard) -> bool:
+    """Say whether two cards of the same weights are the same teacher, so that the scores of one are the other's."""
+    return (
+        (one.architecture, one.classes, one.person_classes) == (other.architecture, other.classes, other.person_classes)
+        and one.preprocessing == other.preprocessing
+        and one.preprocessing.mean_image is other.preprocessing.mean_image
     )
 
 
@@ -226,7 +236,7 @@ def _head_width(converted: Converted) -> int | None:
     if converted.classes is not None:
         return converted.classes
     heads = (converted.state.get(f"{name}.bias") for name in ("head", "fc", "classifier"))
-    return next((len(bias) for bias in heads if bias is not None), None)
+    return next((len(bias) for bias in heads if bias is not None and bias.ndim == 1), None)
 
 
 def _fit(converted: Converted, network: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -242,44 +252,14 @@ def _try_forward(network: nn.Module, card: TeacherCard, file: Path) -> None:
     """Run noise through the network, so that damaged weights do not pass; a parser sees a small piece, to be quick."""
     height, width = TRIAL_SIZE if card.kind == Kind.HUMAN else card.preprocessing.input_size
     noise_13hw = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        outputs = network.eval()(noise_13hw)
+    try:
+        with torch.inference_mode():
+            outputs = network.eval()(noise_13hw)
+    except RuntimeError as error:
+        raise TeacherError(
+            f"{file}: {card.architecture} fails on noise of {height}x{width} ({' '.join(str(error).split())}); "
+            "give another --input-size"
+        ) from error
     scores: Tensor = outputs.logits if card.kind == Kind.HUMAN else outputs
     if not bool(scores.isfinite().all()):
         raise TeacherError(f"{file}: the network gives no numbers for noise; the weights are damaged")
-
-
-def load_imagenet_weights(network: nn.Module, path: Path) -> int:
-    """Start a network from ImageNet weights in torchvision's layout; its heads stay as they are.
-
-    Args:
-        network: a `PspNet`, whose backbone is filled, or a torchvision classifier, filled but for its last layer.
-        path: a state dict of the same backbone.
-
-    Returns:
-        The number of tensors taken over.
-
-    Raises:
-        CheckpointError: the file cannot be read.
-        TeacherError: it does not hold every tensor of the backbone in its shape.
-    """
-    given = read_state_dict(path)
-    if isinstance(network, PspNet):
-        return _fill_backbone(network, given, path)
-    own = network.state_dict()
-    heads = tuple(name for name in own if name.startswith(("fc.", "classifier.")))
-    state = {name: tensor for name, tensor in given.items() if not name.startswith(("fc.", "classifier."))}
-    fill_network(network, state | {name: own[name] for name in heads}, origin=f"{path} as a backbone")
-    return len(state)
-
-
-def _fill_backbone(network: PspNet, given: dict[str, Tensor], path: Path) -> int:
-    """Fill stem and body: their layers together are torchvision's ``features``, by name."""
-    backbone = nn.Sequential()
-    for part in (network.stem, network.body):
-        for name, layer in part.named_children():
-            backbone.add_module(name, layer)
-    prefix = "features."
-    state = {name.removeprefix(prefix): tensor for name, tensor in given.items() if name.startswith(prefix)}
-    fill_network(backbone, state, origin=f"{path} as a backbone")
-    return len(state)

@@ -13,7 +13,7 @@ from pipeline.training.stop import StopRequest
 from teachers.architectures import Kind, build_network, default_preprocessing
 from teachers.augmentation import HumanAugmentation, SceneAugmentation
 from teachers.datasets import HumanImages, SceneImages
-from teachers.importing import load_imagenet_weights
+from teachers.imagenet import load_imagenet_weights
 from teachers.scoring import ScoringRequest, score_teacher_file
 from teachers.sources import HumanLayout, SceneLayout, find_human_images, find_scene_images
 from teachers.storage import TeacherCard, save_teacher

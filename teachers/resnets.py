@@ -1,4 +1,4 @@
-"""ResNets as Caffe has them: He et al.'s first form, which differs from torchvision's in two places."""
+"""ResNets as Caffe has them: He et al.'s first form, two places away from torchvision's, and one in between."""
 
 from torch import nn
 from torchvision import models
@@ -17,6 +17,27 @@ def resnet101_caffe(num_classes: int) -> nn.Module:
 def resnet152_caffe(num_classes: int) -> nn.Module:
     """Build ResNet-152 with the stride on the first 1x1 and Caffe's max-pooling."""
     return bring_to_caffe_form(models.resnet152(weights=None, num_classes=num_classes))
+
+
+def resnet50_ceil(num_classes: int) -> nn.Module:
+    """Build torchvision's ResNet-50 with a pooling that rounds up."""
+    return round_pooling_up(models.resnet50(weights=None, num_classes=num_classes))
+
+
+def resnet101_ceil(num_classes: int) -> nn.Module:
+    """Build torchvision's ResNet-101 with a pooling that rounds up."""
+    return round_pooling_up(models.resnet101(weights=None, num_classes=num_classes))
+
+
+def resnet152_ceil(num_classes: int) -> nn.Module:
+    """Build torchvision's ResNet-152 with a pooling that rounds up."""
+    return round_pooling_up(models.resnet152(weights=None, num_classes=num_classes))
+
+
+def round_pooling_up(network: models.ResNet) -> models.ResNet:
+    """Pool as Caffe does where the padding is torchvision's; the strides stay on the 3x3."""
+    network.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1, ceil_mode=True)
+    return network
 
 
 def bring_to_caffe_form(network: models.ResNet) -> models.ResNet:

@@ -54,6 +54,7 @@ class CaffeLayer:
         blobs: its arrays.
         stride, pad, kernel: of a convolution or pooling, first axis; 0 where the file does not say.
         eps: of a BatchNorm layer.
+        floor: of a pooling: 1 where its windows are counted by rounding down; Caffe's habit is up.
     """
 
     name: str
@@ -62,6 +63,7 @@ class CaffeLayer:
     stride: int = 0
     pad: int = 0
     kernel: int = 0
+    floor: int = 0
     eps: float = 1e-5
 
 
@@ -78,7 +80,7 @@ class _Draft:
 _V2 = {1: "name", 2: "type", 7: "blob", 106: "convolution", 121: "pooling", 139: "batch_norm"}
 _V1 = {4: "name", 5: "type", 6: "blob", 10: "convolution", 19: "pooling"}
 _CONVOLUTION = {3: "pad", 4: "kernel", 6: "stride", 9: "pad", 11: "kernel", 13: "stride"}
-_POOLING = {2: "kernel", 3: "stride", 4: "pad", 5: "kernel", 7: "stride", 9: "pad"}
+_POOLING = {2: "kernel", 3: "stride", 4: "pad", 5: "kernel", 7: "stride", 9: "pad", 13: "floor"}
 
 
 def read_caffemodel(path: Path) -> list[CaffeLayer]:

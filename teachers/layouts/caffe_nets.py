@@ -18,7 +18,6 @@ PLACES365_MEAN_BGR = (104.051, 112.514, 116.676)
 """Mean of the Places365 project's mean image, by channel."""
 
 _BLOCK = re.compile(r"(res|bn|scale)(\d)([a-z]\d*)_branch(1|2a|2b|2c)")
-_STEM = {"conv1": "conv", "bn_conv1": "bn", "scale_conv1": "scale"}
 _BRANCHES = {
     "1": ("downsample.0", "downsample.1"),
     "2a": ("conv1", "bn1"),
@@ -88,7 +87,7 @@ def _convert_vgg16(weighted: dict[str, CaffeLayer]) -> Converted:
     for name, target in names.items():
         weight, bias = _blobs(weighted, name, 2)
         # Old files give every blob four axes.
-        state[f"{target}.weight"] = weight if target.startswith("features") else weight.view(weight.shape[-2:])
+        state[f"{target}.weight"] = weight if target.startswith("features") else _matrix(name, weight)
         state[f"{target}.bias"] = bias.flatten()
     dropped = tuple(name for name in weighted if name not in names)
     return Converted(
@@ -131,31 +130,35 @@ class _ResNet:
                     prefix = f"layer{int(stage) - 1}.{number}"
                     self._layer(f"res{name}", f"bn{name}", f"scale{name}", f"{prefix}.{conv}", f"{prefix}.{norm}")
         self._head()
-        in_caffe = self._stride_is_on_the_first(blocks)
+        variant = self._variant(blocks)
         notes = tuple(f"{text} ({count} layers)" for text, count in self._notes.items())
-        notes += (f"the stride is on the {'first 1x1' if in_caffe else '3x3'}",)
+        notes += (f"the stride is on the {'first 1x1' if variant == '_caffe' else '3x3'}",)
         return Converted(
             self._state,
-            architecture=DEPTHS[counts] + ("_caffe" if in_caffe else ""),
+            architecture=DEPTHS[counts] + variant,
             classes=len(self._state["fc.bias"]),
             preprocessing=caffe_preprocessing(),
             dropped=tuple(name for name in self._weighted if name not in self._used),
             notes=notes,
         )
 
-    def _stride_is_on_the_first(self, blocks: dict[str, list[str]]) -> bool:
-        """Tell Caffe's ResNet from torchvision's by strides and pooling; without them in the file it is Caffe's."""
+    def _variant(self, blocks: dict[str, list[str]]) -> str:
+        """Tell Caffe's ResNet ("_caffe") by strides and pooling; without them in the file it is Caffe's.
+
+        With the stride on the 3x3 and a padded pooling it is torchvision's where the file rounds down (""), and a
+        network of its own ("_ceil") where it rounds up: from 112 pixels Caffe then makes 57, torchvision 56.
+        """
         first = {self._layers[f"res{stage}{blocks[stage][0]}_branch2a"].stride for stage in "345"}
         second = {self._layers[f"res{stage}{blocks[stage][0]}_branch2b"].stride for stage in "345"}
         pool = self._layers.get("pool1")
-        padded = pool is not None and pool.pad == 1
-        if first <= {0, 2} and second <= {0, 1} and not padded:
-            return True
+        padded, floor = (pool.pad == 1, bool(pool.floor)) if pool is not None else (False, False)
+        if first <= {0, 2} and second <= {0, 1} and not padded and not floor:
+            return "_caffe"
         if first <= {0, 1} and second == {2} and padded:
-            return False
+            return "" if floor else "_ceil"
         raise ValueError(
             f"strides {sorted(first)} on the first 1x1, {sorted(second)} on the 3x3, pooling padded by "
-            f"{pool.pad if pool else 0}: neither Caffe's ResNet nor torchvision's"
+            f"{pool.pad if pool else 0}{', rounded down' if floor else ''}: neither Caffe's ResNet nor torchvision's"
         )
 
     def _layer(self, conv: str, norm: str, scale: str, conv_target: str, norm_target: str) -> None:
@@ -163,6 +166,12 @@ class _ResNet:
         mean_sum, var_sum, factor = _blobs(self._weighted, norm, 3)
         gamma, beta = _blobs(self._weighted, scale, 2)
         self._used |= {conv, norm, scale}
+        _check_sizes(conv, weight, axes=4)
+        _check_sizes(norm, factor, size=1)
+        for name, tensor in ((norm, mean_sum), (norm, var_sum), (scale, gamma), (scale, beta)):
+            _check_sizes(name, tensor, size=len(weight))
+        for bias in conv_bias:
+            _check_sizes(conv, bias, size=len(weight))
         # Caffe reads a factor of 0 as "no statistics yet".
         divisor = float(factor.flatten()[0])
         mean, variance = (
@@ -189,11 +198,26 @@ class _ResNet:
             raise ValueError(f"one InnerProduct layer expected, found {linear or 'none'}")
         weight, bias = _blobs(self._weighted, linear[0], 2)
         self._used.add(linear[0])
-        self._state["fc.weight"] = weight.view(weight.shape[-2:])
+        self._state["fc.weight"] = _matrix(linear[0], weight)
         self._state["fc.bias"] = bias.flatten()
 
     def _note(self, text: str) -> None:
         self._notes[text] = self._notes.get(text, 0) + 1
+
+
+def _check_sizes(name: str, blob: Tensor, *, axes: int | None = None, size: int | None = None) -> None:
+    """Raise ValueError naming the layer where a blob has other axes or another number of values."""
+    if axes is not None and blob.ndim != axes:
+        raise ValueError(f"layer {name} has a blob of {list(blob.shape)}, expected {axes} axes")
+    if size is not None and blob.numel() != size:
+        raise ValueError(f"layer {name} has a blob of {list(blob.shape)}, expected {size} values")
+
+
+def _matrix(name: str, weight: Tensor) -> Tensor:
+    """Take off the two axes of 1 that old files give a matrix."""
+    if weight.ndim < 2 or weight.shape[:-2].numel() != 1:
+        raise ValueError(f"layer {name} has a blob of {list(weight.shape)}, expected a matrix")
+    return weight.view(weight.shape[-2:])
 
 
 def _blobs(weighted: dict[str, CaffeLayer], name: str, *counts: int) -> list[Tensor]:

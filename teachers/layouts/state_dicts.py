@@ -27,12 +27,17 @@ def convert_state_dict(given: dict[str, Tensor], origin: str) -> Converted:
     Raises:
         TeacherError: a known layout that contradicts itself.
     """
-    state = {_OLD_DENSE.sub(r"\1\2", _PARALLEL.sub(r"\1", name)): tensor for name, tensor in given.items()}
+    state = name_as_torchvision(given)
     if "psp.bottleneck.weight" in state and "feats.start_features.conv0.weight" in state:
         return _convert_lip(state, origin)
     if "layer0.0.weight" in state and "ppm.features.0.1.weight" in state:
         return _convert_semseg(state, origin)
     return Converted(state)
+
+
+def name_as_torchvision(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the names that DataParallel adds, and write old DenseNet names as torchvision writes them now."""
+    return {_OLD_DENSE.sub(r"\1\2", _PARALLEL.sub(r"\1", name)): tensor for name, tensor in given.items()}
 
 
 def _convert_lip(state: dict[str, Tensor], origin: str) -> Converted:
@@ -85,7 +90,7 @@ def _convert_semseg(state: dict[str, Tensor], origin: str) -> Converted:
 
 
 def _width(state: dict[str, Tensor], name: str) -> int | None:
-    return len(state[name]) if name in state else None
+    return len(state[name]) if name in state and state[name].ndim else None
 
 
 def match_by_position(given: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor] | None:

@@ -135,23 +135,29 @@ class _Walk:
         wanted = {"kW": kernel, "kH": kernel, "dW": stride, "dH": stride, "padW": padding, "padH": padding}
         self._compare(layer, conv_name, wanted)
         weight = _needed(layer, "weight", conv_name)
-        if weight.ndim == 2:
-            weight = weight.view(len(weight), -1, kernel, kernel)
+        if weight.ndim == 2 and weight.shape[1] % kernel**2 == 0:
+            weight = weight.view(len(weight), weight.shape[1] // kernel**2, kernel, kernel)
+        if weight.ndim != 4:
+            raise ValueError(f"{conv_name}: a weight of {list(weight.shape)}, expected 4 axes")
         mean = _needed(norm, "running_mean", norm_name)
+        out = weight.shape[:1]
         eps = norm.number("eps", TORCHVISION_EPS)
         variance = norm.tensor("running_var")
         if variance is None:
             # Files from before version 2 of the layer hold 1 / standard deviation.
             variance = _needed(norm, "running_std", norm_name).pow(-2) - eps
             self._note("running_std turned into running_var")
+        scale, shift = norm.tensor("weight"), norm.tensor("bias")
+        bias = layer.tensor("bias")
+        for vector in (mean, variance, scale, shift, bias):
+            if vector is not None and vector.shape != out:
+                raise ValueError(f"{norm_name}: a vector of {list(vector.shape)}, expected {list(out)}")
         if eps != TORCHVISION_EPS:
             variance = variance + (eps - TORCHVISION_EPS)
             self._note(f"eps {eps:g} folded into running_var")
-        bias = layer.tensor("bias")
         if bias is not None and bool(bias.any()):
             mean = mean - bias
             self._note("convolution bias folded into running_mean")
-        scale, shift = norm.tensor("weight"), norm.tensor("bias")
         self._state[f"{conv_name}.weight"] = weight
         self._state[f"{norm_name}.running_mean"] = mean
         self._state[f"{norm_name}.running_var"] = variance

@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,11 @@ from torchvision import models
 
 from pipeline.errors import CheckpointError, KinetError, TeacherError
 from pipeline.training.weights import read_state_dict
-from teachers.architectures import Kind, build_network
+from teachers.architectures import Kind, build_network, check_classes
 from teachers.formats.detect import FileFormat
-from teachers.importing import ImportRequest, import_teacher, load_imagenet_weights
-from teachers.storage import load_teacher
+from teachers.imagenet import load_imagenet_weights
+from teachers.importing import ImportRequest, import_teacher
+from teachers.storage import Evaluation, load_teacher, read_card, write_card
 
 torch.set_num_threads(1)
 
@@ -97,6 +100,49 @@ def test_our_own_file_needs_no_word(tmp_path: Path, weights: dict[str, Tensor]) 
     assert second.file_format == FileFormat.SAFETENSORS
 
 
+def test_scores_stay_with_the_teacher_that_they_are_of(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    torch.save(weights, tmp_path / "a.pth")
+    first = tmp_path / "one" / "x.safetensors"
+    import_teacher(Kind.SCENE, tmp_path / "a.pth", first, ImportRequest(architecture="squeezenet1_1"))
+    scored = read_card(first, Kind.SCENE).with_evaluation(Evaluation(("d",), "2026-01-01", 1, {"top1": 0.5}))
+    write_card(scored, first)
+    second = tmp_path / "two" / "x.safetensors"
+    same = ImportRequest(input_size=(224, 224), license="CC BY")
+    assert import_teacher(Kind.SCENE, first, second, same).card.evaluations == scored.evaluations
+    other = import_teacher(Kind.SCENE, first, second, ImportRequest(input_size=(128, 128))).card
+    assert (other.evaluations, other.scores) == ((), {})
+    assert read_card(second, Kind.SCENE).evaluations == ()
+
+
+def test_a_network_that_cannot_see_its_input_is_one_line(tmp_path: Path) -> None:
+    torch.save(models.alexnet(weights=None, num_classes=365).state_dict(), tmp_path / "alex.pth")
+    request = ImportRequest(architecture="alexnet", input_size=(20, 20))
+    with pytest.raises(TeacherError, match=r"alexnet fails on noise of 20x20 .*give another --input-size") as fault:
+        import_teacher(Kind.SCENE, tmp_path / "alex.pth", tmp_path / "scene.safetensors", request)
+    assert "\n" not in str(fault.value)
+
+
+def test_damaged_state_dicts_are_one_line(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    generator = np.random.default_rng(0)
+    shapes = ((), (0,), (1,), (2, 2), (0, 3), (1, 1, 1, 1, 1))
+    request = ImportRequest(architecture="squeezenet1_1")
+    for shape in shapes:
+        name = list(weights)[generator.integers(len(weights))]
+        torch.save(weights | {name: torch.ones(shape)}, tmp_path / "a.pth")
+        with pytest.raises(TeacherError, match="weights do not fit") as fault:
+            import_teacher(Kind.SCENE, tmp_path / "a.pth", tmp_path / "scene.safetensors", request)
+        assert "\n" not in str(fault.value)
+    torch.save({"fc.bias": torch.tensor(1.0), "a": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(TeacherError, match="give --architecture"):
+        import_teacher(Kind.SCENE, tmp_path / "a.pth", tmp_path / "scene.safetensors")
+
+
+@pytest.mark.parametrize("people", [(15, 15), (1, 2, 1), (20,), ()])
+def test_person_classes_stand_once(people: tuple[int, ...]) -> None:
+    with pytest.raises(TeacherError, match="each once"):
+        check_classes(Kind.HUMAN, "pspnet_semseg_resnet50", 20, people)
+
+
 def test_faults_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
     target = tmp_path / "scene.safetensors"
     with pytest.raises(TeacherError, match="no such file"):
@@ -148,6 +194,22 @@ def test_imagenet_start_fills_the_whole_backbone(
         short = name.removeprefix("features.")
         own = next(full for full in (name, f"stem.{short}", f"body.{short}") if full in ours)
         assert torch.equal(ours[own], state[name])
+
+
+def test_imagenet_start_from_the_published_densenet_file(tmp_path: Path) -> None:
+    state = models.densenet121(weights=None).state_dict()
+    published = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d\.)", r"\1.\2", name): tensor
+        for name, tensor in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in published
+    torch.save({"state_dict": published, "best": np.float64(0.7)}, tmp_path / "densenet121.pth")
+    network = build_network(Kind.HUMAN, "pspnet_densenet121", 20)
+    assert load_imagenet_weights(network, tmp_path / "densenet121.pth") == len(published) - 2
+    name = "denseblock1.denselayer1.norm1.weight"
+    ours = next(full for full in network.state_dict() if full.endswith(name))
+    assert torch.equal(network.state_dict()[ours], state[f"features.{name}"])
 
 
 def test_imagenet_start_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Layer:
         if self.type == "Convolution":
             out += message(106, self._sizes({"pad": 3, "kernel": 4, "stride": 6}))
         elif self.type == "Pooling":
-            out += message(121, self._sizes({"kernel": 2, "stride": 3, "pad": 4}))
+            out += message(121, self._sizes({"kernel": 2, "stride": 3, "pad": 4, "floor": 13}))
         elif self.type == "BatchNorm" and "eps" in self.parameters:
             out += message(139, integer(1, 1) + single(3, self.parameters["eps"]))
         return out

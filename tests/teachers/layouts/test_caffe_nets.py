@@ -16,7 +16,7 @@ from teachers.architectures import Kind, build_network
 from teachers.formats.caffe import CaffeBlob, CaffeLayer, read_caffemodel
 from teachers.importing import ImportRequest, import_teacher
 from teachers.layouts.caffe_nets import PLACES365_MEAN_BGR, caffe_preprocessing, convert_caffe
-from teachers.resnets import bring_to_caffe_form
+from teachers.resnets import bring_to_caffe_form, round_pooling_up
 from teachers.storage import describe_misfit, fill_network, read_card
 from tests.teachers.formats.caffe_writer import Layer, encode_net
 
@@ -32,16 +32,25 @@ class Maker:
     Args:
         width: of the innermost convolutions of the first stage; 64 in full.
         on_first: the stride is on the first 1x1, as in Caffe; else on the 3x3, as in torchvision.
+        floor: the first pooling rounds down.
         eps: of every BatchNorm.
         factor: by which every BatchNorm's sums are too large.
         conv_bias: the first convolution has a bias.
     """
 
     def __init__(
-        self, width: int = 64, *, on_first: bool = True, eps: float = 1e-5, factor: float = 1, conv_bias: bool = False
+        self,
+        width: int = 64,
+        *,
+        on_first: bool = True,
+        floor: bool = False,
+        eps: float = 1e-5,
+        factor: float = 1,
+        conv_bias: bool = False,
     ) -> None:
         self.generator = np.random.default_rng(0)
-        self.width, self.on_first, self.eps, self.factor, self.conv_bias = width, on_first, eps, factor, conv_bias
+        self.width, self.on_first, self.floor = width, on_first, floor
+        self.eps, self.factor, self.conv_bias = eps, factor, conv_bias
         self.layers: list[Layer] = []
 
     def uniform(self, *shape: int, low: float = -1, high: float = 1) -> np.ndarray:
@@ -72,6 +81,7 @@ class Maker:
     def network(self, counts: tuple[int, ...], classes: int) -> list[Layer]:
         top = self.convolution("data", "conv1", (64, 3, 7, 7), 2, 3, relu=True)
         pad = {} if self.on_first else {"pad": 1}
+        pad |= {"floor": 1} if self.floor else {}
         self.layers.append(Layer("pool1", "Pooling", (top,), "pool1", [], {"kernel": 3, "stride": 2, **pad}))
         top, channels = "pool1", 64
         for stage, count in enumerate(counts):
@@ -125,9 +135,12 @@ def run(layers: list[Layer], data: Tensor) -> Tensor:
     return x
 
 
-def max_pool(x: Tensor, kernel: int, stride: int, pad: int = 0) -> Tensor:
+def max_pool(x: Tensor, kernel: int, stride: int, pad: int = 0, floor: int = 0) -> Tensor:
     """Caffe's: ceil((size + 2 pad - kernel) / stride) + 1 windows, the last ones cut at the border."""
-    counts = [-(-(size + 2 * pad - kernel) // stride) + 1 for size in x.shape[2:]]
+    counts = [
+        ((size + 2 * pad - kernel) // stride if floor else -(-(size + 2 * pad - kernel) // stride)) + 1
+        for size in x.shape[2:]
+    ]
     rows = []
     for row in range(counts[0]):
         top = max(row * stride - pad, 0)
@@ -145,32 +158,61 @@ def convert(tmp_path: Path, layers: list[Layer], **options: Any) -> Any:
     return convert_caffe(read_caffemodel(tmp_path / "a.caffemodel"), "a.caffemodel")
 
 
-def thin_resnet50(in_caffe: bool) -> nn.Module:
+def thin_resnet50(architecture: str) -> nn.Module:
     network = models.resnet50(weights=None, num_classes=5, width_per_group=4)
-    return bring_to_caffe_form(network) if in_caffe else network
+    forms = {"resnet50": lambda same: same, "resnet50_caffe": bring_to_caffe_form, "resnet50_ceil": round_pooling_up}
+    return forms[architecture](network)
 
 
 @pytest.mark.parametrize(
-    ("on_first", "options"),
+    ("architecture", "options"),
     [
-        (True, {}),
-        (True, {"eps": 1e-3, "factor": 999.98, "conv_bias": True}),
-        (False, {"factor": 1}),
+        ("resnet50_caffe", {}),
+        ("resnet50_caffe", {"eps": 1e-3, "factor": 999.98, "conv_bias": True}),
+        ("resnet50_ceil", {"on_first": False, "factor": 1}),
+        ("resnet50", {"on_first": False, "floor": True}),
     ],
 )
-def test_resnet_gives_the_same_scores(tmp_path: Path, on_first: bool, options: dict[str, Any]) -> None:
-    layers = Maker(4, on_first=on_first, **options).network(BLOCKS_50, 5)
+def test_resnet_gives_the_same_scores(tmp_path: Path, architecture: str, options: dict[str, Any]) -> None:
+    layers = Maker(4, **options).network(BLOCKS_50, 5)
     converted = convert(tmp_path, layers)
-    assert converted.architecture == ("resnet50_caffe" if on_first else "resnet50")
+    assert converted.architecture == architecture
     assert converted.dropped == ()
-    network = thin_resnet50(on_first).eval()
+    network = thin_resnet50(architecture).eval()
     fill_network(network, converted.state, origin="test")
-    # An odd size at the pooling and behind it, where padding and rounding show.
-    x = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0)) * 255 - 110
-    if not on_first:
-        x = x[..., :66, :98]
-    with torch.inference_mode():
-        torch.testing.assert_close(network(x), run(layers, x), rtol=1e-4, atol=1e-4)
+    # Even and odd sizes at the pooling and behind it, where padding and rounding show; 224 is what the networks see.
+    for height, width in ((64, 64), (70, 90), (66, 98), (224, 224)):
+        x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255 - 110
+        with torch.inference_mode():
+            torch.testing.assert_close(network(x), run(layers, x), rtol=1e-4, atol=1e-4)
+
+
+def test_padded_pooling_of_224_pixels_makes_57_as_caffe_does() -> None:
+    network = build_network(Kind.SCENE, "resnet50_ceil", 365)
+    assert network.maxpool(torch.zeros(1, 1, 112, 112)).shape[-2:] == (57, 57)
+    assert network.layer2[0].conv2.stride == (2, 2)
+
+
+def test_damaged_blobs_are_one_line(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    layers = Maker(2).network(BLOCKS_50, 3)
+    weighted = [layer for layer in layers if layer.blobs]
+    with torch.device("meta"):
+        network = thin_resnet50("resnet50_caffe")
+    refused = 0
+    for _ in range(16):
+        layer = weighted[generator.integers(len(weighted))]
+        number = int(generator.integers(len(layer.blobs)))
+        whole = layer.blobs[number]
+        shapes = ((), (0,), (1,), (3,), (0, 2), (2, 2), (1, 1, 2, 3), (2, 1, 1, 1, 2), (*whole.shape, 2))
+        layer.blobs[number] = np.ones(shapes[generator.integers(len(shapes))], np.float32)
+        try:
+            fill_network(network, convert(tmp_path, layers).state, origin="a.caffemodel")
+        except TeacherError as fault:
+            refused += 1
+            assert "\n" not in str(fault)
+        layer.blobs[number] = whole
+    assert refused > 10
 
 
 def test_without_parameters_a_file_is_caffes_own_resnet(tmp_path: Path) -> None:
@@ -272,4 +314,4 @@ def test_other_networks_are_named(tmp_path: Path) -> None:
     layers[0].blobs[0] = layers[0].blobs[0][:, :1]
     converted = convert(tmp_path, layers)
     with pytest.raises(TeacherError, match=r"conv1\.weight is \[64, 1, 7, 7\], expected \[64, 3, 7, 7\]"):
-        fill_network(thin_resnet50(True), converted.state, origin="test")
+        fill_network(thin_resnet50("resnet50_caffe"), converted.state, origin="test")
