@@ -1,19 +1,24 @@
 """The receipt of a shard: written last, it is what "done" means, and it says what became of every planned video."""
 
 import dataclasses
+import hashlib
 import json
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipeline.errors import ShardError
+from pipeline.errors import Reason, ShardError
 from pipeline.shards.cache import FileDigest
 from pipeline.shards.schema import REPAIR_HINT, SCHEMA_VERSION, is_shard_name
 from pipeline.store import find_files, read_files, read_present_files, write_atomically
 
 Outcome = Literal["ok", "partial", "quarantined"]
 _OUTCOMES = get_args(Outcome)
+_REASONS = frozenset(Reason)
+# The digest's place while the digest is computed: a key that no text within the receipt can look like.
+_NO_DIGEST = '"digest": ""'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,13 @@ class VideoOutcome:
     def __post_init__(self) -> None:
         if self.outcome not in _OUTCOMES:
             raise ValueError(f"video {self.video_id}: outcome {self.outcome!r}, expected one of {_OUTCOMES}")
-        if (self.reason is None) != (self.outcome == "ok"):
+        known = self.reason is None or self.reason in _REASONS
+        if (self.reason is None) != (self.outcome == "ok") or not known:
             raise ValueError(f"video {self.video_id}: outcome {self.outcome} with reason {self.reason}")
+        if self.attempts < 1 or (self.declared_frames or 0) < 0:
+            raise ValueError(f"video {self.video_id}: {self.attempts} attempts, {self.declared_frames} declared frames")
+        if self.mask_quality is not None and not all(0 <= figure <= 1 for figure in self.mask_quality.values()):
+            raise ValueError(f"video {self.video_id}: mask_quality {self.mask_quality}, expected shares of 1")
         if self.frames < 0 or (self.outcome == "quarantined" and self.frames):
             raise ValueError(f"video {self.video_id}: {self.outcome} with {self.frames} frames")
 
@@ -66,6 +76,8 @@ class Receipt:
         stage_seconds: where the thread that passes frames on spent them: "decode_wait" for frames, "teachers" with the
             teachers, "write" for the file and its commit. They sum to no more than `seconds`; receipts of an older
             program lack "write".
+        digest: SHA-256 of the receipt's text with an empty digest; None before it is written, and in receipts of an
+            older program, which nothing but the rules below protects.
     """
 
     dataset: str
@@ -82,8 +94,15 @@ class Receipt:
     seconds: float
     stage_seconds: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    digest: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if self.shard != f"{self.split}-{self.shard_index:05d}-of-{self.shard_count:05d}":
+            raise ValueError(
+                f"receipt of {self.shard}: shard_index {self.shard_index} of {self.shard_count} in split {self.split}"
+            )
+        if not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise ValueError(f"receipt of {self.shard}: {self.seconds} seconds")
         labelled = [outcome for outcome in self.outcomes if outcome.outcome != "quarantined"]
         if len(labelled) != self.videos or sum(outcome.frames for outcome in labelled) != self.frames:
             raise ValueError(
@@ -113,24 +132,33 @@ def write_receipt(path: Path, receipt: Receipt) -> None:
     Raises:
         WorkspaceError: the disk is full or cannot be written.
     """
-    write_atomically(path, json.dumps(dataclasses.asdict(receipt), ensure_ascii=False, indent=1) + "\n")
+    values = dataclasses.asdict(dataclasses.replace(receipt, digest=""))
+    text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    write_atomically(path, text.replace(_NO_DIGEST, _NO_DIGEST[:-1] + digest + '"'))
 
 
 def read_receipt(path: Path) -> Receipt:
     """Read a receipt.
 
     Raises:
-        ShardError: it is missing, no JSON, or not of this schema.
+        ShardError: it is missing, no JSON, not of this schema, or not as it was written.
     """
-    return _as_receipt(path, load_receipt_json(path))
+    return _as_receipt(path, _read(path))
 
 
 def read_all_receipts(shards_dir: Path, names: Collection[str]) -> dict[str, Receipt]:
     """Read the receipts of these shards that a folder has, by shard name; raises ShardError as `read_receipt` does."""
-    return {path.stem: _as_receipt(path, values) for path, values in load_all_receipts(shards_dir, names)}
+    return {path.stem: _as_receipt(path, content) for path, content in _read_all(shards_dir, names)}
 
 
-def _as_receipt(path: Path, values: dict[str, Any]) -> Receipt:
+def _as_receipt(path: Path, content: bytes) -> Receipt:
+    values = _parse(path, content)
+    digest = values.get("digest")
+    if digest is not None:
+        unsealed = content.replace(_NO_DIGEST[:-1].encode() + str(digest).encode(), _NO_DIGEST[:-1].encode())
+        if hashlib.sha256(unsealed).hexdigest() != digest:
+            raise _malformed(path, "its text is not the one that its digest was made of")
     try:
         outcomes = tuple(VideoOutcome(**outcome) for outcome in values["outcomes"])
         receipt = Receipt(**{**values, "outcomes": outcomes})
@@ -144,11 +172,7 @@ def _as_receipt(path: Path, values: dict[str, Any]) -> Receipt:
 
 def load_receipt_json(path: Path) -> dict[str, Any]:
     """Read a receipt's JSON object, checking only that it is one of this schema; raises ShardError."""
-    try:
-        content = next(read_files([path]))
-    except OSError as error:
-        raise _malformed(path, error) from error
-    return _parse(path, content)
+    return _parse(path, _read(path))
 
 
 def load_all_receipts(shards_dir: Path, names: Collection[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -156,9 +180,20 @@ def load_all_receipts(shards_dir: Path, names: Collection[str] | None = None) ->
 
     A receipt that goes after the listing, since its shard is being replaced, is left out: the shard is not committed.
     """
-    paths = [path for path in find_receipts(shards_dir) if names is None or path.stem in names]
-    for path, content in read_present_files(paths):
+    for path, content in _read_all(shards_dir, names):
         yield path, _parse(path, content)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return next(read_files([path]))
+    except OSError as error:
+        raise _malformed(path, error) from error
+
+
+def _read_all(shards_dir: Path, names: Collection[str] | None) -> Iterator[tuple[Path, bytes]]:
+    paths = [path for path in find_receipts(shards_dir) if names is None or path.stem in names]
+    yield from read_present_files(paths)
 
 
 def digest_of(values: dict[str, Any]) -> FileDigest:

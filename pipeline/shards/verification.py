@@ -1,7 +1,7 @@
 """Checking committed shards: against their receipts, against the plan, and every byte of their content."""
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -65,17 +65,24 @@ class DatasetReport:
         bad: shards (or receipts) that are damaged, or stand in the folder but not in the plan.
         missing: names of planned shards that are not finished.
         figures: of the labels of every whole shard, by its name.
+        undigested: whole shards whose receipts an older program wrote, without a digest of themselves.
     """
 
     shards: int
     bad: tuple[BadShard, ...]
     missing: tuple[str, ...]
     figures: dict[str, LabelFigures] = field(default_factory=dict)
+    undigested: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every planned shard is there and whole."""
         return not self.bad and not self.missing
+
+    def updated(self, repaired: "DatasetReport") -> "DatasetReport":
+        """Return what is known once the bad shards, and `only` those, were labelled and checked again."""
+        figures, undigested = {**self.figures, **repaired.figures}, {*self.undigested, *repaired.undigested}
+        return DatasetReport(self.shards, repaired.bad, repaired.missing, figures, tuple(sorted(undigested)))
 
 
 def verify_shard(
@@ -92,18 +99,7 @@ def verify_shard(
         video_ids: the plan's videos of this shard, in order; None to take the receipt's.
     """
     with local_copy(receipt_path.with_suffix(".h5")) as shard_path:
-        return _find_faults(receipt_path, shard_path, fingerprint, video_ids)
-
-
-def _find_faults(
-    receipt_path: Path, shard_path: Path, fingerprint: str | None, video_ids: Sequence[str] | None
-) -> list[Fault]:
-    try:
-        receipt = read_receipt(receipt_path)
-    except ShardError as error:
-        return [Fault("receipt", str(error))]
-    faults = _plan_faults(receipt, receipt_path.stem, fingerprint, video_ids)
-    return [*faults, *_file_faults(shard_path, receipt)]
+        return _check(receipt_path, shard_path, fingerprint, video_ids).faults
 
 
 def _file_faults(shard_path: Path, receipt: Receipt) -> list[Fault]:
@@ -140,6 +136,7 @@ def verify_dataset(
     expected_shards: Iterable[ExpectedShard],
     *,
     fingerprint: str,
+    only: Collection[str] | None = None,
     jobs: int | None = None,
     on_shard: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> DatasetReport:
@@ -149,6 +146,7 @@ def verify_dataset(
         shards_dir: the folder of shards and receipts.
         expected_shards: the plan's.
         fingerprint: the plan's.
+        only: names of the shards to open; None opens all. What is missing or not in the plan is reported of all.
         jobs: processes; 1 checks in this process; None takes one for each core, at most 16.
         on_shard: called with the shards checked so far, and those to check in all.
 
@@ -160,23 +158,30 @@ def verify_dataset(
         raise ValueError(f"jobs must be at least 1, not {jobs}")
     planned = {shard.name: shard for shard in expected_shards}
     receipts = {path.stem: path for path in find_receipts(shards_dir)}
-    todo = [(receipts[name], fingerprint, planned[name].video_ids) for name in planned if name in receipts]
+    chosen = planned if only is None else only
+    todo = [
+        (receipts[name], fingerprint, planned[name].video_ids)
+        for name in planned
+        if name in receipts and name in chosen
+    ]
     num_jobs = min(jobs or min(count_processors(), _MAX_JOBS), max(1, len(todo)))
     bad: list[BadShard] = []
     figures: dict[str, LabelFigures] = {}
+    undigested: list[str] = []
     for done, (task, checked) in enumerate(zip(todo, _check_all(todo, num_jobs), strict=True), start=1):
         name = task[0].stem
         if checked.figures is None:
             bad.append(BadShard(name, tuple(checked.faults)))
         else:
             figures[name] = checked.figures
+            undigested += () if checked.has_digest else (name,)
         on_shard(done, len(todo))
     strays = (name for name in receipts if name not in planned)
     bad += [
         BadShard(name, (Fault("plan", "stands in the folder but not in the plan"),), planned=False) for name in strays
     ]
     missing = tuple(name for name in planned if name not in receipts)
-    return DatasetReport(len(planned), tuple(bad), missing, figures)
+    return DatasetReport(len(planned), tuple(bad), missing, figures, tuple(undigested))
 
 
 def set_aside(shards_dir: Path, name: str) -> list[Path]:
@@ -204,17 +209,27 @@ def _plan_faults(receipt: Receipt, name: str, fingerprint: str | None, video_ids
 
 
 class _Checked(NamedTuple):
-    """What one shard's check gave: its faults, or the figures of its labels."""
+    """What one shard's check gave: its faults; whether its receipt has a digest of itself; figures where asked for."""
 
     faults: list[Fault]
-    figures: LabelFigures | None
+    has_digest: bool = False
+    figures: LabelFigures | None = None
+
+
+def _check(receipt_path: Path, shard_path: Path, fingerprint: str | None, video_ids: Sequence[str] | None) -> _Checked:
+    try:
+        receipt = read_receipt(receipt_path)
+    except ShardError as error:
+        return _Checked([Fault("receipt", str(error))])
+    faults = _plan_faults(receipt, receipt_path.stem, fingerprint, video_ids)
+    return _Checked([*faults, *_file_faults(shard_path, receipt)], receipt.digest is not None)
 
 
 def _check_task(task: tuple[Path, str, Sequence[str]]) -> _Checked:
     receipt_path, fingerprint, video_ids = task
     with local_copy(receipt_path.with_suffix(".h5")) as shard_path:
-        faults = _find_faults(receipt_path, shard_path, fingerprint, video_ids)
-        return _Checked(faults, None if faults else measure_labels(shard_path))
+        checked = _check(receipt_path, shard_path, fingerprint, video_ids)
+        return checked if checked.faults else checked._replace(figures=measure_labels(shard_path))
 
 
 def _check_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> Iterator[_Checked]:

@@ -1,6 +1,8 @@
 """Damage is always found: a flipped bit anywhere, a cut file, a kill while writing, a full disk."""
 
+import dataclasses
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +23,7 @@ from pipeline.shards import (
     set_aside,
     verify_dataset,
     verify_shard,
+    write_receipt,
 )
 from tests.pipeline.shards.made import FINGERPRINT, MadeShard, append, commit_shard, make_header, make_labels
 
@@ -48,6 +51,26 @@ def test_one_flipped_bit_is_found_wherever_it_is(made: MadeShard) -> None:
         assert verify_shard(made.receipt_path), f"bit {position}"
         flip_bit(made.path, position)
     assert verify_shard(made.receipt_path) == []
+
+
+def test_one_flipped_bit_of_a_receipt_is_found_wherever_it_is(made: MadeShard) -> None:
+    bits = made.receipt_path.stat().st_size * 8
+    for position in np.random.default_rng(0).integers(0, bits, 200).tolist():
+        flip_bit(made.receipt_path, position)
+        with pytest.raises(ShardError, match="malformed"):
+            read_receipt(made.receipt_path)
+        flip_bit(made.receipt_path, position)
+    assert verify_shard(made.receipt_path) == []
+
+
+def test_a_receipt_without_a_digest_is_readable_and_noted(made: MadeShard) -> None:
+    values = json.loads(made.receipt_path.read_text())
+    del values["digest"]
+    made.receipt_path.write_text(json.dumps(values))
+    assert verify_shard(made.receipt_path) == []
+    expected = [ExpectedShard(made.path.stem, ("v0", "v1", "v2", "v-broken"))]
+    report = verify_dataset(made.path.parent, expected, fingerprint=FINGERPRINT, jobs=1)
+    assert report.ok and report.undigested == (made.path.stem,)
 
 
 def test_a_reader_never_returns_wrong_labels_from_a_damaged_file(made: MadeShard) -> None:
@@ -90,9 +113,8 @@ def test_a_shard_that_contradicts_its_receipt_is_found(made: MadeShard, tmp_path
     (tmp_path / "other").mkdir()
     other = commit_shard(tmp_path / "other" / "train-00000-of-00001.h5", [30, 1, 49])
     receipt, foreign = read_receipt(made.receipt_path), read_receipt(other.receipt_path)
-    text = made.receipt_path.read_text().replace(receipt.sha256, foreign.sha256)
-    text = text.replace(f'"shard_bytes": {receipt.shard_bytes}', f'"shard_bytes": {foreign.shard_bytes}')
-    made.receipt_path.write_text(text)
+    mixed = dataclasses.replace(receipt, sha256=foreign.sha256, shard_bytes=foreign.shard_bytes)
+    write_receipt(made.receipt_path, mixed)
     made.path.write_bytes(other.path.read_bytes())
     faults = verify_shard(made.receipt_path)
     assert [fault.kind for fault in faults] == ["content"]

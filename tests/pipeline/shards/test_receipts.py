@@ -38,6 +38,12 @@ def test_a_receipt_that_goes_after_it_was_listed_is_none(tmp_path: Path) -> None
     assert len(LabelIndex(tmp_path)) == 1
 
 
+def _with_outcome(values: dict[str, Any], **changes: Any) -> str:
+    """Change the last outcome, a quarantined video's, in a receipt without a digest."""
+    *others, last = values["outcomes"]
+    return json.dumps({**_without("digest", values), "outcomes": [*others, {**last, **changes}]})
+
+
 def _without(name: str, values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != name}
 
@@ -57,6 +63,18 @@ def _without(name: str, values: dict[str, Any]) -> dict[str, Any]:
         lambda values: json.dumps({**values, "outcomes": [{**values["outcomes"][0], "outcome": "fine"}]}),
         lambda values: json.dumps({**values, "outcomes": [{**values["outcomes"][0], "frames": "x"}]}),
         lambda values: json.dumps({**values, "outcomes": 3}),
+        # In a receipt of an older program, without a digest.
+        lambda values: json.dumps({**_without("digest", values), "shard_index": 44}),
+        lambda values: json.dumps({**_without("digest", values), "shard_count": 44}),
+        lambda values: json.dumps({**_without("digest", values), "seconds": float("inf")}),
+        lambda values: _with_outcome(values, reason="because"),
+        lambda values: _with_outcome(values, reason=[]),
+        lambda values: _with_outcome(values, attempts=-7),
+        lambda values: _with_outcome(values, declared_frames=-1),
+        lambda values: _with_outcome(values, mask_quality={"coverage": 99}),
+        # With one.
+        lambda values: json.dumps({**values, "seconds": 1e9}, indent=1),
+        lambda values: json.dumps(values),
     ],
 )
 def test_a_malformed_receipt_names_itself_and_the_way_out(tmp_path: Path, damage: Any) -> None:
