@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,11 +15,8 @@ import click
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from manifests import VideoRecord
     from pipeline.label.job import LabelJob, LabelReport, WorkerPool
     from pipeline.label.progress import ProgressDisplay
-    from pipeline.label.recheck import SampleReport
-    from pipeline.label.sets import LabelSet
     from pipeline.label.settings import LabelSettings, TeacherSettings
     from pipeline.shards.schema import TeacherKind
 
@@ -185,35 +182,6 @@ def run_labelling(
         watch(f"label {job.dataset}", "videos", choice, way_out) as display,
     ):
         return run_label_job(job, pool, display.update)
-
-
-def recheck_labels(
-    dataset: str,
-    records: Sequence[VideoRecord],
-    labels: LabelSet,
-    workspace: Workspace,
-    choice: LabellingChoice,
-    *,
-    num_frames: int,
-    seed: int,
-) -> SampleReport:
-    """Label random frames again in this process and compare, with progress on stderr."""
-    from pipeline.label.check import require_plan
-    from pipeline.label.recheck import recheck_frames
-
-    plan = require_plan(labels.shards_dir, dataset, records)
-    teachers, settings = choose_teachers(workspace, choice, labels.kinds), choose_settings(choice)
-    with watch(f"sample {dataset}", "frames", choice) as display:
-        return recheck_frames(
-            labels.shards_dir,
-            plan,
-            records,
-            teachers,
-            settings,
-            num_frames=num_frames,
-            seed=seed,
-            on_frames=display.show,
-        )
 
 
 @contextlib.contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, labelling_options, recheck_labels, run_labelling, watch
+from pipeline.commands.checking import CheckedSet, check_set, label_sample, repair_bad
+from pipeline.commands.labelling import LabellingChoice, labelling_options
 from pipeline.options import dataset_option, debug_option, json_option, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 
@@ -43,22 +43,15 @@ def verify(
     """Check every shard's bytes, content and place in the plan; exit code 1 where one is bad or missing."""
     from pipeline.datasets import load_dataset
     from pipeline.errors import ShardError
-    from pipeline.label.check import check_shards
-    from pipeline.label.job import LabelJob
     from pipeline.label.sets import existing_set
 
-    records, labels = load_dataset(workspace, dataset), existing_set(workspace, dataset, teachers)
-    with watch(f"verify {dataset}", "shards", choice) as display:
-        check = check_shards(labels.shards_dir, dataset, records, strict=strict, jobs=jobs, on_shard=display.show)
+    labels = existing_set(workspace, dataset, teachers)
+    checked = CheckedSet(dataset, load_dataset(workspace, dataset), labels, strict, jobs)
+    check = check_set(checked, choice)
     if repair and check.shards.bad:
-        for shard in check.shards.bad:
-            click.echo(f"{shard.name}: {shard.faults[0].message}; to be labelled again", err=True)
-        names = frozenset(shard.name for shard in check.shards.bad)
-        run_labelling(LabelJob(dataset, records, labels.shards_dir, redo=names), workspace, choice, labels.kinds)
-        check = check_shards(labels.shards_dir, dataset, records, strict=strict, jobs=jobs)
-    if sample is not None and not check.shards.bad:
-        again = recheck_labels(dataset, records, labels, workspace, choice, num_frames=sample, seed=seed)
-        check = dataclasses.replace(check, sample=again)
+        check = repair_bad(checked, check, workspace, choice)
+    if sample is not None:
+        check = label_sample(checked, check, workspace, choice, sample, seed)
     click.echo(json.dumps(check.as_json()) if as_json else check.as_text())
     if not check.ok:
         raise ShardError(check.faults_text(dataset))

@@ -1,7 +1,7 @@
 """Verifying a data set's shards against its plan, and its labels against common sense."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class LabelCheck:
             "shards": self.shards.shards,
             "bad": [{"shard": bad.name, "faults": [fault.message for fault in bad.faults]} for bad in self.shards.bad],
             "missing": list(self.shards.missing),
+            "receipts_without_digest": list(self.shards.undigested),
             "ok": self.ok,
             "labels": sum_figures(self.shards.figures.values()).as_json(),
             "labels_by_shard": {name: figures.as_json() for name, figures in self.shards.figures.items()},
@@ -52,6 +53,10 @@ class LabelCheck:
         lines = [f"bad      {bad.name}: {'; '.join(fault.message for fault in bad.faults)}" for bad in self.shards.bad]
         lines += [f"missing  {name}" for name in self.shards.missing]
         lines += [f"warning  {warning}" for warning in self.warnings]
+        if self.shards.undigested:
+            lines.append(
+                f"note     {len(self.shards.undigested)} receipts of an older program have no digest of their own"
+            )
         counts = f"{len(self.shards.bad)} bad, {len(self.shards.missing)} missing"
         lines.append(f"{self.shards.shards} shards planned, {counts}")
         figures = sum_figures(self.shards.figures.values())
@@ -85,7 +90,10 @@ def require_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord])
     """Read the plan; raise WorkspaceError where labelling has not begun, PlanError where the manifest changed since."""
     plan = read_plan(shards_dir, dataset, records)
     if plan is None:
-        raise WorkspaceError(f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}")
+        named = "" if shards_dir.name == dataset else f" --teachers {shards_dir.name}"
+        raise WorkspaceError(
+            f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}{named}"
+        )
     return plan
 
 
@@ -100,6 +108,26 @@ def check_shards(
 ) -> LabelCheck:
     """Check every planned shard, and its labels; see `pipeline.shards.verify_dataset` and `require_plan`."""
     plan = require_plan(shards_dir, dataset, records)
-    expected = [ExpectedShard(shard.name, tuple(r.video_id for r in shard.records)) for shard in plan.shards]
-    report = verify_dataset(shards_dir, expected, fingerprint=plan.fingerprint, jobs=jobs, on_shard=on_shard)
+    report = verify_dataset(shards_dir, _expected(plan), fingerprint=plan.fingerprint, jobs=jobs, on_shard=on_shard)
     return LabelCheck(report, tuple(find_oddities(report.figures)), strict=strict)
+
+
+def check_again(
+    before: LabelCheck,
+    shards_dir: Path,
+    plan: Plan,
+    *,
+    only: Collection[str],
+    jobs: int | None = None,
+    on_shard: Callable[[int, int], None] = lambda _done, _of: None,
+) -> LabelCheck:
+    """Check the shards of these names, which were labelled again, and bring what was found of the others up to date."""
+    repaired = verify_dataset(
+        shards_dir, _expected(plan), fingerprint=plan.fingerprint, only=only, jobs=jobs, on_shard=on_shard
+    )
+    report = before.shards.updated(repaired)
+    return replace(before, shards=report, warnings=tuple(find_oddities(report.figures)))
+
+
+def _expected(plan: Plan) -> list[ExpectedShard]:
+    return [ExpectedShard(shard.name, tuple(record.video_id for record in shard.records)) for shard in plan.shards]

@@ -6,7 +6,8 @@ another library) rounding moves a few pixels at the edges of people, and probabi
 
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -68,6 +69,7 @@ class SampleReport:
 
     Attributes:
         frames, videos: compared.
+        left_out: bad shards that none of them was drawn from.
         identical: frames whose labels are the same to the bit.
         lowest_iou, largest_prob: the worst met.
         mismatches: what is beyond the tolerance, by video id.
@@ -79,6 +81,7 @@ class SampleReport:
     lowest_iou: float
     largest_prob: float
     mismatches: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the sample's part of ``verify --json``."""
@@ -88,15 +91,18 @@ class SampleReport:
             "identical": self.identical,
             "lowest_iou": round(self.lowest_iou, 4),
             "largest_prob_difference": round(self.largest_prob, 4),
+            "left_out": list(self.left_out),
             "mismatches": [{"video_id": video_id, "message": text} for video_id, text in self.mismatches.items()],
         }
 
     def as_text(self) -> str:
-        """Return a line, and one more for each mismatch."""
+        """Return a line, one more where shards were left out, and one for each mismatch."""
         lines = [
             f"sample   {self.identical} of {self.frames} frames identical, lowest mask IoU {self.lowest_iou:.4f}, "
             f"largest difference of a probability {self.largest_prob:.4f}"
         ]
+        if self.left_out:
+            lines.append(f"sample   drawn without the bad shards {', '.join(self.left_out)}")
         lines += [f"differs  {video_id}: {text}" for video_id, text in self.mismatches.items()]
         return "\n".join(lines)
 
@@ -152,19 +158,21 @@ def recheck_frames(
     *,
     num_frames: int,
     seed: int,
+    left_out: Collection[str] = (),
     tolerance: Tolerance | None = None,
     on_frames: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> SampleReport:
     """Draw frames, label them again in this process, in the precision of the plan, and compare.
 
     Args:
-        shards_dir: of committed, verified shards.
+        shards_dir: of committed shards.
         plan: of the labels.
         records: of the manifest.
         teachers: which; with precision "auto" that of the plan.
         settings: the batch size is used.
         num_frames: to draw; all where there are fewer.
         seed: of the draw.
+        left_out: names of bad shards, not to be drawn from; all others were verified.
         tolerance: beyond which a video counts as different.
         on_frames: called with the frames compared so far, and all.
 
@@ -174,12 +182,27 @@ def recheck_frames(
     tolerance = tolerance or Tolerance()
     if teachers.precision == "auto":
         teachers = replace(teachers, precision=plan.ingredients["precision"])
-    worker = ShardWorker(teachers, settings, shards_dir, num_cpus=count_processors())
-    check_ingredients(plan, {**worker.describe().ingredients, "manifest": plan.ingredients["manifest"]}, shards_dir)
-    index = LabelIndex(shards_dir)
-    drawn = draw_frames(index, num_frames, seed)
+    with (
+        closing(ShardWorker(teachers, settings, shards_dir, num_cpus=count_processors())) as worker,
+        closing(LabelIndex(shards_dir, only={shard.name for shard in plan.shards} - set(left_out))) as index,
+    ):
+        check_ingredients(plan, {**worker.describe().ingredients, "manifest": plan.ingredients["manifest"]}, shards_dir)
+        drawn = draw_frames(index, num_frames, seed)
+        tally = _Tally(tolerance)
+        _compare(worker, index, drawn, records, tally, on_frames)
+    return replace(tally.report(sum(map(len, drawn.values())), len(drawn)), left_out=tuple(sorted(left_out)))
+
+
+def _compare(
+    worker: ShardWorker,
+    index: LabelIndex,
+    drawn: Mapping[str, Sequence[int]],
+    records: Sequence[VideoRecord],
+    tally: "_Tally",
+    on_frames: Callable[[int, int], None],
+) -> None:
+    """Label the drawn frames again, some at a time, and tally how they compare."""
     paths = {record.video_id: record.path for record in records if record.video_id in drawn}
-    tally = _Tally(tolerance)
     done, wanted = 0, sum(map(len, drawn.values()))
     for video_id, frames in drawn.items():
         for start in range(0, len(frames), FRAMES_AT_ONCE):
@@ -193,9 +216,6 @@ def recheck_frames(
                 tally.add(video_id, part, stored, _label_again(worker, pixels))
             done += len(part)
             on_frames(done, wanted)
-    index.close()
-    worker.close()
-    return tally.report(wanted, len(drawn))
 
 
 def _label_again(worker: ShardWorker, pixels: NDArray[np.uint8]) -> FrameLabels:

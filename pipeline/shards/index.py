@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ class LabelIndex:
     and the last few stay open. Copies made by pickling or by a fork open their own files. Not for several threads.
     """
 
-    def __init__(self, shards_dir: str | Path, *, max_open_shards: int = 8) -> None:
-        """Read every receipt in the folder.
+    def __init__(
+        self, shards_dir: str | Path, *, max_open_shards: int = 8, only: Collection[str] | None = None
+    ) -> None:
+        """Read every receipt in the folder, or with `only` those of the shards of these names.
 
         Raises:
             ValueError: max_open_shards is below 1.
@@ -41,7 +43,7 @@ class LabelIndex:
         self._videos: dict[str, tuple[int, int, VideoStatus]] = {}  # id -> place in _shard_names, frames, status
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
         self._reader_pid = os.getpid()
-        for receipt_path, receipt in load_all_receipts(self.shards_dir):
+        for receipt_path, receipt in load_all_receipts(self.shards_dir, only):
             self._add(receipt_path, receipt)
 
     def __len__(self) -> int:

@@ -80,6 +80,30 @@ def test_a_sample_labelled_again_is_identical(bench: Bench) -> None:
     assert checked.exit_code == 0 and sample["frames"] == sample["identical"] == 40 and sample["mismatches"] == []
 
 
+def test_a_sample_is_drawn_from_the_whole_shards_where_one_is_bad(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    receipts = sorted(bench.shards_dir.glob("train-*.json"))
+    receipts[0].write_text("{")
+    checked = run(bench, "verify", "--jobs", "1", "--sample", "1000", "--json", *TOYS)
+    sample = json.loads(checked.stdout)["sample"]
+    whole = sum(
+        json.loads(path.read_text())["frames"] for path in bench.shards_dir.glob("*-of-*.json") if path != receipts[0]
+    )
+    assert sample["frames"] == sample["identical"] == whole > 0 and sample["left_out"] == [receipts[0].stem]
+    text = run(bench, "verify", "--jobs", "1", "--sample", "5", *TOYS).stdout
+    assert f"drawn without the bad shards {receipts[0].stem}" in text
+
+
+def test_repair_checks_the_repaired_shards_alone_and_shows_it(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    receipts = sorted(bench.shards_dir.glob("*-of-*.json"))
+    receipts[0].write_text("{")
+    checked = run(bench, "verify", "--repair", "--jobs", "1", "--progress", "lines", *TOYS, "--progress-every", "0.001")
+    assert checked.exit_code == 0, checked.output
+    shown = [line for line in checked.stderr.splitlines() if line.startswith("verify mix")]
+    assert any("1 of 1" in line or "1/1" in line for line in shown), shown
+
+
 def test_a_video_that_was_exchanged_is_found_by_a_sample(bench: Bench) -> None:
     run(bench, "label", *TOYS, "--videos-per-shard", "3")
     write_video(next(record.path for record in bench.records if record.video_id == "good3"), moving_frames(40, seed=9))
