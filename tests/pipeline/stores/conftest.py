@@ -21,7 +21,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def memory() -> Iterator[str]:
     """Return the URL of a workspace in this process's memory."""
     yield "memory://kinet/workspace"
-    fsspec.filesystem("memory").store.clear()
+    filesystem = fsspec.filesystem("memory")
+    filesystem.store.clear()
+    filesystem.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture(scope="session")

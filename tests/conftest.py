@@ -1,0 +1,21 @@
+"""What every test has: Ray clusters one at a time, also where tests run in several processes."""
+
+import fcntl
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def one_ray_cluster_at_a_time(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Clusters that start side by side on two cores meet each other's ports and each other's timeouts."""
+    if request.node.get_closest_marker("ray") is None:
+        yield
+        return
+    # With several test processes each has a folder of its own below one that they share.
+    shared = tmp_path_factory.getbasetemp().parent
+    with (shared / "ray.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
