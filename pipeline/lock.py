@@ -102,7 +102,7 @@ def _lease(folder: Path) -> Iterator[Hold]:
     """Keep an object with this run's name in a store and renew it; it is removed at the end.
 
     Two runs that take over an ended one's lease at the same moment may both begin; the one that was overwritten finds
-    out at its next heartbeat. Until then both write the same bytes.
+    out at its next heartbeat. Should both place one shard in between, readers find that its receipt does not fit.
     """
     path, me, hold, ended = folder / LEASE_NAME, Holder.myself(), Hold(), threading.Event()
     if not create_exclusively(path, _as_text(me)):

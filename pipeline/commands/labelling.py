@@ -15,9 +15,10 @@ import click
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.label.job import LabelJob, LabelReport, WorkerPool
+    from pipeline.label.job import LabelJob, LabelReport
     from pipeline.label.progress import ProgressDisplay
     from pipeline.label.settings import LabelSettings, TeacherSettings
+    from pipeline.label.worker_pool import WorkerPool
     from pipeline.shards.schema import TeacherKind
 
 

@@ -84,7 +84,7 @@ class RayPool:
         return self._crew.describe(self._num_workers, measure=measure)
 
     def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
-        """Hand out shards until all are committed; see `pipeline.label.job.WorkerPool`.
+        """Hand out shards until all are committed; see `pipeline.label.worker_pool.WorkerPool`.
 
         A worker that dies is replaced and its shard waits again. A shard that has taken three workers with it, or on
         which a teacher raised an error, is given up, and named when all others are done.

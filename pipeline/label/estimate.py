@@ -12,9 +12,10 @@ from pipeline.errors import KinetError
 from pipeline.label.bottleneck import Bottleneck, find_bottleneck
 from pipeline.label.description import WorkerResources
 from pipeline.label.forecast import RANGE_LEVEL, Figure, Forecast, SampleGroup, Whole, forecast
-from pipeline.label.job import USUAL_FRAMES_PER_VIDEO, WorkerPool, choose_videos_per_shard, shard_header
+from pipeline.label.job import USUAL_FRAMES_PER_VIDEO, choose_videos_per_shard, shard_header
 from pipeline.label.plan import Plan, PlannedShard, partition
 from pipeline.label.tasks import ShardTask
+from pipeline.label.worker_pool import WorkerPool
 from pipeline.shards import Receipt, ShardWriter
 
 # Groups a worker at least, so that the bootstrap has something to draw from.

@@ -2,16 +2,15 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 from manifests import VideoRecord
 from pipeline.errors import ManifestError, WorkspaceError
-from pipeline.label.description import WorkerDescription, WorkerResources
-from pipeline.label.journal import JOURNAL_SUFFIX
+from pipeline.label.journal import forget_journals
+from pipeline.label.placing import place_leftovers, place_pair, sweep
 from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
     Plan,
@@ -23,44 +22,19 @@ from pipeline.label.plan import (
     write_plan,
 )
 from pipeline.label.progress import LabelProgress
-from pipeline.label.replacing import finish_replacements, replace_shard
 from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise, write_quarantine
 from pipeline.label.tasks import ShardTask
+from pipeline.label.worker_pool import WorkerPool
 from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.shards.verification import set_aside
-from pipeline.store import find_files, remove
+from pipeline.store import find_files
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
 # A shard is what a kill can lose: about ten minutes of one worker.
 MAX_SHARD_SEC = 600.0
 # What a Kinetics clip has, for data sets whose videos were not probed.
 USUAL_FRAMES_PER_VIDEO = 300
-
-
-class WorkerPool(Protocol):
-    """Workers that label shards: one in this process, or many on Ray."""
-
-    @property
-    def resources(self) -> WorkerResources:
-        """How many workers there are, and what each holds."""
-        ...
-
-    def describe(self, *, measure: bool) -> WorkerDescription:
-        """Say what the workers label with; all of them alike."""
-        ...
-
-    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
-        """Label shards in any order; yield each receipt when its shard is committed.
-
-        Args:
-            tasks: what to label.
-            on_tick: called now and then with the frames labelled so far, open shards included.
-
-        Raises:
-            KinetError: a shard could not be labelled; those committed stay.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -149,12 +123,12 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
     with only_run(job.shards_dir) as hold:
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
+        place_leftovers(job.shards_dir, plan.fingerprint, {shard.name for shard in plan.shards})
         for name in job.redo:
             set_aside(job.shards_dir, name)
-        finish_replacements(job.shards_dir)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
         tasks = _find_tasks(job, plan, receipts)
-        _sweep(job.shards_dir, tasks)
+        sweep(job.shards_dir, tasks)
         tally = Tally(shards, receipts)
         own_frames, retried = 0, sum(len(task.again or ()) for task in tasks)
 
@@ -166,12 +140,13 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         try:
             for receipt in pool.label_all(tasks, tick):
                 before = receipts.get(receipt.shard)
-                if job.retry_reasons is not None:
-                    replace_shard(job.shards_dir, receipt.shard)
+                hold.check()
+                place_pair(job.shards_dir, receipt)
+                forget_journals(job.shards_dir, receipt.shard)
                 receipts[receipt.shard] = receipt
                 tally.add(receipt, before)
                 own_frames += receipt.frames - (before.frames if before else 0)
-            _sweep(job.shards_dir, ())
+            sweep(job.shards_dir, ())
         finally:
             write_quarantine(job.shards_dir, plan.shards, receipts)
         return LabelReport(summarise(shards, receipts), time.monotonic() - started, own_frames, retried)
@@ -253,16 +228,3 @@ def _find_tasks(job: LabelJob, plan: Plan, receipts: dict[str, Receipt]) -> list
         if again:
             tasks.append(ShardTask(shard, headers[shard.split], again))
     return tasks
-
-
-def _sweep(shards_dir: Path, tasks: Sequence[ShardTask]) -> None:
-    """Remove what a killed run left: half files, files without a receipt, journals of shards that are done."""
-    open_shards = {task.name for task in tasks}
-    unfinished = {f"{task.name}.h5" for task in tasks if task.again is None}
-    found = find_files(shards_dir, "*")
-    names = {path.name for path in found}
-    for path in found:
-        shard_name = path.name.split(".")[0]
-        is_done = path.suffix == JOURNAL_SUFFIX and shard_name not in open_shards and f"{shard_name}.json" in names
-        if path.suffix == ".part" or path.name in unfinished or is_done:
-            remove(path)

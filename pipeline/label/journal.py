@@ -1,6 +1,6 @@
 """The journal of one shard: which videos were in a worker's hands when it died. It survives worker and driver.
 
-A file of JSON lines beside the shard, removed when the shard is committed. An attempt begins with the run it belongs
+A file of JSON lines beside the shard, removed once the shard is committed. An attempt begins with the run it belongs
 to; each line after that replaces the one before: the videos whose frames are in the teachers. What stands last in an
 attempt that has no end is what its worker died with.
 
@@ -32,6 +32,12 @@ IN_PROCESS = "in-process"
 def journal_path_of(shards_dir: Path, task: ShardTask) -> Path:
     """Return the path of a shard's journal; a second worker at the same shard keeps one of its own."""
     return shards_dir / f"{task.name}{'.copy' if task.is_copy else ''}{JOURNAL_SUFFIX}"
+
+
+def forget_journals(shards_dir: Path, shard_name: str) -> None:
+    """Remove a shard's journals; call it when the shard is committed, not before: until then they are needed."""
+    for suffix in ("", ".copy"):
+        remove(shards_dir / f"{shard_name}{suffix}{JOURNAL_SUFFIX}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,6 @@ class ShardJournal:
     def __init__(self, path: Path, run: str) -> None:
         self._path = path
         self._last: dict[str, Any] = {}
-        self._removed = False
         self.history = read_history(path, run)
         self._descriptor = -1
         # A store cannot append: there the whole journal is written each time. It is small.
@@ -125,21 +130,15 @@ class ShardJournal:
         """
         self._write({"in_hand": list(in_hand), **({"alone": True, "frames": frames} if alone else {})})
 
-    def remove(self) -> None:
-        """Forget everything: the shard is committed."""
-        remove(self._path)
-        self._removed = True
-
     def __enter__(self) -> "ShardJournal":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._removed:
-            # On a full disk the line may be missing; the videos then count as suspects once more, which costs little.
-            with contextlib.suppress(OSError, WorkspaceError):
-                self._append({"ended": True})
+        # On a full disk the line may be missing; the videos then count as suspects once more, which costs little.
+        with contextlib.suppress(OSError, WorkspaceError):
+            self._append({"ended": True})
         if self._descriptor >= 0:
             os.close(self._descriptor)
 

@@ -1,6 +1,7 @@
 """Label one shard: decoded frames through both teachers into one file. No Ray here."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,16 +16,11 @@ from pipeline.label.journal import IN_PROCESS, ShardJournal, journal_path_of
 from pipeline.label.kept import CommittedLabels, KeptVideo
 from pipeline.label.ledger import Ledger
 from pipeline.label.messages import VideoDone
-from pipeline.label.replacing import next_path_of
+from pipeline.label.placing import attempt_paths, final_paths
 from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
 from pipeline.label.teacher_loading import Teachers
-from pipeline.shards import (
-    Receipt,
-    ShardWriter,
-    receipt_path_of,
-    write_receipt,
-)
+from pipeline.shards import Receipt, ShardWriter, write_receipt
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
@@ -68,7 +64,7 @@ class ShardLabeller:
         self._decoders.close()
 
     def label_shard(self, task: ShardTask) -> Receipt:
-        """Label every video of a shard, commit the file, then its receipt.
+        """Label every video of a shard; leave the file, then its receipt, for `placing.place_pair` to commit.
 
         Returns:
             The receipt as written.
@@ -81,20 +77,19 @@ class ShardLabeller:
         waited = self._decoders.wait_sec
         self._write_sec = 0.0
         batches = TeacherBatches(self.teachers, self._settings.batch_size)
-        committed_path = self._shards_dir / f"{shard.name}.h5"
-        again = task.again is not None
-        path = next_path_of(committed_path) if again else committed_path
+        attempt = uuid.uuid4().hex[:12]
+        made = attempt_paths(self._shards_dir, shard.name, attempt)
+        old_path = final_paths(self._shards_dir, shard.name).shard
         with (
-            CommittedLabels(committed_path) if again else nullcontext() as committed,
+            CommittedLabels(old_path) if task.again is not None else nullcontext() as committed,
             ShardJournal(journal_path_of(self._shards_dir, task), self._run) as journal,
-            ShardWriter(path, header, self._settings.compression) as writer,
+            ShardWriter(made.shard, header, self._settings.compression) as writer,
         ):
             ledger = Ledger(writer, committed)
             self._label_videos(task, committed, journal, batches, ledger)
             with self._writing():
                 entries = ledger.finish()
                 summary = writer.commit()
-            journal.remove()
         receipt = Receipt(
             dataset=header.dataset,
             split=header.split,
@@ -107,6 +102,7 @@ class ShardLabeller:
             videos=summary.videos,
             fingerprint=header.fingerprint,
             outcomes=tuple(entries),
+            attempt=attempt,
             seconds=time.monotonic() - started,
             stage_seconds={
                 "decode_wait": self._decoders.wait_sec - waited,
@@ -114,8 +110,7 @@ class ShardLabeller:
                 "write": self._write_sec,
             },
         )
-        receipt_path = receipt_path_of(committed_path)
-        write_receipt(next_path_of(receipt_path) if again else receipt_path, receipt)
+        write_receipt(made.receipt, receipt)
         return receipt
 
     def _label_videos(

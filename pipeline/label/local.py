@@ -37,7 +37,7 @@ class LocalPool:
         return self._started().describe(measure=measure)
 
     def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
-        """Label one shard after the other; see `pipeline.label.job.WorkerPool`."""
+        """Label one shard after the other; see `pipeline.label.worker_pool.WorkerPool`."""
         worker = self._started()
         worker.on_frames = on_tick
         for task in tasks:

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.label.job import WorkerPool
 from pipeline.label.local import LocalPool
 from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
+from pipeline.label.worker_pool import WorkerPool
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ class ShardWorker:
         return WorkerDescription(ingredients, self._measure_speed(teachers) if measure else None)
 
     def label(self, task: ShardTask) -> Receipt:
-        """Label one shard and write its receipt; see `ShardLabeller.label_shard`."""
+        """Label one shard and leave its receipt; see `ShardLabeller.label_shard`."""
         receipt = self._started().label_shard(task)
         self._metrics.add_shard(receipt)
         return receipt

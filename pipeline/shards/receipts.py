@@ -72,6 +72,7 @@ class Receipt:
         frames, videos: rows and videos in the shard; quarantined videos are not among them.
         fingerprint: as in the shard's root attributes.
         outcomes: one for each planned video, in the plan's order.
+        attempt: names the attempt that made both, and the files it left them in; "" in receipts of an older program.
         seconds: wall time from first video to commit.
         stage_seconds: where the thread that passes frames on spent them: "decode_wait" for frames, "teachers" with the
             teachers, "write" for the file and its commit. They sum to no more than `seconds`; receipts of an older
@@ -93,6 +94,7 @@ class Receipt:
     outcomes: tuple[VideoOutcome, ...]
     seconds: float
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    attempt: str = ""
     schema_version: int = SCHEMA_VERSION
     digest: str | None = field(default=None, compare=False)
 
@@ -225,6 +227,7 @@ _FIELD_KINDS: dict[str, type | tuple[type, ...]] = {
     "fingerprint": str,
     "seconds": (int, float),
     "stage_seconds": dict,
+    "attempt": str,
 }
 
 

@@ -11,13 +11,14 @@ import torch
 
 from manifests import read_manifest
 from pipeline.errors import ManifestError, PlanError, TeacherError, WorkspaceError
-from pipeline.label.job import LabelJob, choose_videos_per_shard, report_if_done, run_label_job
+from pipeline.label.job import LabelJob, choose_videos_per_shard, report_if_done, run_label_job, shard_header
 from pipeline.label.local import LocalPool
-from pipeline.label.plan import manifest_digest, partition
+from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings
+from pipeline.label.tasks import ShardTask
 from pipeline.label.teacher_files import digest_teacher_files
-from pipeline.shards import LabelIndex
+from pipeline.shards import LabelIndex, read_receipt
 from pipeline.video import VideoFile, hash_frames
 from tests.pipeline.label.conftest import LENGTHS, Bench
 from tests.pipeline.label.toy_teachers import BrightPixels, MeanColour
@@ -91,6 +92,25 @@ def test_a_shard_without_its_receipt_is_made_again(bench: Bench) -> None:
     report = bench.label()
     assert receipt.exists() and bench.shard_bytes() == before
     assert report.frames == json.loads(receipt.read_text())["frames"]
+
+
+def test_what_workers_knew_outlives_them_until_the_shard_is_committed(bench: Bench) -> None:
+    with LocalPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
+        ingredients = {"manifest": manifest_digest(bench.records), **pool.describe(measure=False).ingredients}
+        plan = Plan("mix", 8, ingredients, partition(bench.records, 8))
+        write_plan(bench.shards_dir, plan)
+        shard = plan.shards[0]
+        # The driver is killed before it commits what this yields.
+        (receipt,) = pool.label_all([ShardTask(shard, shard_header(plan, shard.split))], lambda _: None)
+    journal = bench.shards_dir / f"{shard.name}.journal"
+    assert journal.exists() and not (bench.shards_dir / f"{shard.name}.json").exists()
+    assert {path.name for path in bench.shards_dir.glob("*.next")} == {
+        f"{shard.name}.{receipt.attempt}.{suffix}.next" for suffix in ("h5", "json")
+    }
+    report = bench.label(videos_per_shard=8)
+    assert report.frames == report.status.frames - receipt.frames and report.status.missing == 0
+    assert read_receipt(bench.shards_dir / f"{shard.name}.json") == receipt
+    assert not [path for suffix in ("next", "journal") for path in bench.shards_dir.glob(f"*.{suffix}")]
 
 
 def test_one_split_at_a_time(bench: Bench) -> None:

@@ -25,7 +25,7 @@ def attempt(path: Path, videos: list[str], kills: dict[str, int], run: str = "ru
                 journal.note(group, alone=alone, frames=kills[name] if alone else 0)
                 die(journal)
                 return False
-    journal.remove()
+    path.unlink()
     return True
 
 

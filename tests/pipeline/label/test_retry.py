@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ShardError
+from pipeline.label.placing import attempt_paths
 from pipeline.label.progress import LabelProgress
 from tests.pipeline.label.conftest import LENGTHS, Bench
 from tests.videos import moving_frames, write_video
@@ -103,6 +104,7 @@ def test_a_shard_is_missing_rather_than_mixed_while_it_is_replaced(bench: Bench,
     receipt = (bench.shards_dir / name).with_suffix(".json")
     bench.retry("empty_file")
     # As a kill between the renames of the shard and of its receipt leaves it.
-    receipt.rename(receipt.with_name(f"{receipt.name}.next"))
+    attempt = json.loads(receipt.read_text())["attempt"]
+    receipt.rename(attempt_paths(bench.shards_dir, receipt.stem, attempt).receipt)
     assert bench.label(videos_per_shard=None).frames == 0
     assert bench.shard_bytes() == mended and receipt.exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.label.journal import MAX_DEATHS, ShardJournal, read_history
+from pipeline.label.journal import MAX_DEATHS, ShardJournal, forget_journals, read_history
 from pipeline.store import find_files, locate
 from tests.pipeline.label.conftest import Bench
 from tests.pipeline.stores.test_label_into_store import TOYS, fill, run, shard_bytes
@@ -40,6 +40,5 @@ def test_a_journal_in_a_store_outlives_its_worker(memory: str) -> None:
         journal = ShardJournal(path, "run")
         journal.note(["a", "b"] if number == 0 else ["a"], alone=number > 0, frames=5)
     assert read_history(path, "run").condemned == {"a": MAX_DEATHS}
-    with ShardJournal(path, "run") as journal:
-        journal.remove()
+    forget_journals(locate(memory), "s")
     assert not path.exists()

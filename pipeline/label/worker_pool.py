@@ -1,0 +1,35 @@
+"""What a labelling job asks of its workers, wherever they are."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from pipeline.label.description import WorkerDescription, WorkerResources
+from pipeline.label.tasks import ShardTask
+from pipeline.shards import Receipt
+
+
+class WorkerPool(Protocol):
+    """Workers that label shards: one in this process, or many on Ray."""
+
+    @property
+    def resources(self) -> WorkerResources:
+        """How many workers there are, and what each holds."""
+        ...
+
+    def describe(self, *, measure: bool) -> WorkerDescription:
+        """Say what the workers label with; all of them alike."""
+        ...
+
+    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
+        """Label shards in any order; yield each receipt when the pair that `placing` describes is ready.
+
+        Of a shard that two workers were at, the first one's; what the other leaves is swept away.
+
+        Args:
+            tasks: what to label.
+            on_tick: called now and then with the frames labelled so far, open shards included.
+
+        Raises:
+            KinetError: a shard could not be labelled; those yielded stay.
+        """
+        ...
