@@ -1,10 +1,11 @@
 """Finding a data set's manifest in a workspace."""
 
 import difflib
+from collections.abc import Sequence
 
 from manifests import VideoRecord, read_manifest
 from manifests.catalogue import VIDEO_DATASETS
-from pipeline.errors import ManifestError, UnknownDatasetError
+from pipeline.errors import ManifestError, OptionError, UnknownDatasetError
 from pipeline.store import find_files, local_copy
 from pipeline.workspace import Workspace
 
@@ -13,14 +14,21 @@ def load_split(workspace: Workspace, dataset: str, split: str | None) -> list[Vi
     """Read the videos of one split, or with None all; see `load_dataset`.
 
     Raises:
-        ManifestError: no such split, or no video at all.
+        OptionError: no such split.
+        ManifestError: no video at all.
     """
     records = load_dataset(workspace, dataset)
-    chosen = [record for record in records if split in (None, record.split)]
-    if not chosen:
-        known = ", ".join(sorted({record.split for record in records})) or "no video"
-        raise ManifestError(f"data set {dataset} has no video in split {split!r}; its manifest has {known}")
-    return chosen
+    require_split(dataset, records, split)
+    return [record for record in records if split in (None, record.split)]
+
+
+def require_split(dataset: str, records: Sequence[VideoRecord], split: str | None) -> None:
+    """Raise OptionError where a named split is not in the manifest, ManifestError where nothing is."""
+    known = sorted({record.split for record in records})
+    if not known:
+        raise ManifestError(f"the manifest of {dataset} lists no video; run kinet-pipeline manifest build")
+    if split is not None and split not in known:
+        raise OptionError(f"data set {dataset} has no video in split {split!r}; its manifest has {', '.join(known)}")
 
 
 def load_dataset(workspace: Workspace, dataset: str) -> list[VideoRecord]:

@@ -88,9 +88,14 @@ def _flock(folder: Path) -> Iterator[Hold]:
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             stream.seek(0)
             raise _taken(folder, stream.read().strip() or "unknown") from error
+        except OSError as error:
+            raise WorkspaceError(
+                f"{path}: cannot be locked ({error.strerror}); mount its file system with locks, or give a workspace "
+                "on another one"
+            ) from error
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         stream.flush()

@@ -49,14 +49,17 @@ def estimate(
     """Label a random sample, then forecast hours, GPU-hours and bytes; give it the options that label will get."""
     from pipeline.datasets import load_split
     from pipeline.label.estimate import SampleRequest, estimate_labelling
+    from pipeline.label.sample_folder import sample_folder
     from pipeline.shards.schema import BOTH_TEACHERS
-    from pipeline.store import temporary_folder
+    from pipeline.signals import interruptible
 
     records = load_split(workspace, dataset, split)
     request = SampleRequest(sample_videos, sample_sec, seed)
     # In the workspace: the disk that the shards will go to, and a folder that every node of a cluster sees.
     with (
-        temporary_folder(workspace.root, ".estimate-") as folder,
+        # Twice: while the workers start, and again (in `watch`) once Ray has put its own handlers in place.
+        interruptible("nothing was changed"),
+        sample_folder(workspace.root) as folder,
         open_workers(folder, workspace, choice, teachers or BOTH_TEACHERS) as pool,
         watch(f"estimate {dataset}", "videos", choice) as display,
     ):

@@ -38,12 +38,14 @@ def label(
     workspace: Workspace,
 ) -> None:
     """Run both teachers, or one of them, over every frame and write shards; run it again to go on after a kill."""
-    from pipeline.datasets import load_dataset
+    from pipeline.datasets import load_dataset, require_split
     from pipeline.label.job import LabelJob
     from pipeline.label.sets import set_to_label
 
+    records = load_dataset(workspace, dataset)
+    require_split(dataset, records, split)
     labels = set_to_label(workspace, dataset, teachers)
-    job = LabelJob(dataset, load_dataset(workspace, dataset), labels.shards_dir, split, videos_per_shard)
+    job = LabelJob(dataset, records, labels.shards_dir, split, videos_per_shard)
     report = run_labelling(job, workspace, choice, labels.kinds)
     if as_json:
         speed = {"seconds": round(report.seconds, 3), "frames_per_sec": round(report.frames_per_sec, 3)}

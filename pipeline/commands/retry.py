@@ -41,12 +41,13 @@ def retry(
     workspace: Workspace,
 ) -> None:
     """Try quarantined videos again, in the shards that are committed; the labels of all others are kept as they are."""
-    from pipeline.datasets import load_dataset
+    from pipeline.datasets import load_dataset, require_split
     from pipeline.label.check import require_plan
     from pipeline.label.job import LabelJob
     from pipeline.label.sets import existing_set
 
     records, labels = load_dataset(workspace, dataset), existing_set(workspace, dataset, teachers)
+    require_split(dataset, records, split)
     require_plan(labels.shards_dir, dataset, records)
     job = LabelJob(dataset, records, labels.shards_dir, split, retry_reasons=frozenset(reasons))
     report = run_labelling(job, workspace, choice, labels.kinds)

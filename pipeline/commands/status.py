@@ -29,16 +29,15 @@ def status(
     workspace: Workspace,
 ) -> None:
     """Say what is labelled, quarantined and missing; the figures always sum to the planned videos."""
-    from pipeline.datasets import load_dataset
-    from pipeline.errors import WorkspaceError
-    from pipeline.label.plan import read_plan
+    from pipeline.datasets import load_dataset, require_split
+    from pipeline.label.check import require_plan
     from pipeline.label.sets import existing_set
     from pipeline.label.status import read_receipts, summarise
 
     shards_dir = existing_set(workspace, dataset, teachers).shards_dir
-    plan = read_plan(shards_dir, dataset, load_dataset(workspace, dataset))
-    if plan is None:
-        raise WorkspaceError(f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}")
+    records = load_dataset(workspace, dataset)
+    require_split(dataset, records, split)
+    plan = require_plan(shards_dir, dataset, records)
     shards = plan.of_split(split)
     state = summarise(shards, read_receipts(shards_dir, shards, plan.fingerprint))
     click.echo(json.dumps(state.as_json()) if as_json else state.as_text())

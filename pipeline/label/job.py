@@ -94,7 +94,7 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
         ShardError: a receipt is damaged.
     """
     started = time.monotonic()
-    if job.redo or job.retry_reasons is not None or job.teacher_files is None:
+    if job.redo or job.teacher_files is None:
         return None
     plan = read_plan(job.shards_dir, job.dataset, job.records)
     if plan is None or plan.teacher_files != job.teacher_files:
@@ -105,9 +105,11 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
         return None
     shards = plan.of_split(job.split)
     committed = {path.stem for path in find_files(job.shards_dir, "*.json")}
-    if any(shard.name not in committed for shard in shards):
+    if job.retry_reasons is None and any(shard.name not in committed for shard in shards):
         return None
     receipts = read_receipts(job.shards_dir, shards, plan.fingerprint)
+    if job.retry_reasons is not None and (_find_tasks(job, plan, receipts) or find_files(job.shards_dir, "*.next")):
+        return None
     return LabelReport(summarise(shards, receipts), time.monotonic() - started, 0)
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from manifests import VideoRecord, write_manifest
 from pipeline.cli import cli
-from pipeline.errors import PlanError, ShardError, TeacherError, WorkspaceError
+from pipeline.errors import OptionError, PlanError, ShardError, TeacherError, WorkspaceError
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
 from tests.videos import moving_frames, write_video
 
@@ -131,6 +131,28 @@ def test_a_constant_teacher_is_a_warning_and_with_strict_a_fault(bench: Bench) -
 
 def test_a_factory_without_a_function_is_wrong_usage(bench: Bench) -> None:
     assert run(bench, "label", "--workers", "0", "--human-teacher", "nocolon").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["label", "status", "retry", "estimate"])
+def test_a_wrong_split_is_wrong_usage_and_starts_nothing(bench: Bench, command: str) -> None:
+    no_teacher = [] if command == "status" else ["--workers", "0", "--human-teacher", "no_such_module:load"]
+    with pytest.raises(OptionError, match="has no video in split 'nowhere'; its manifest has train, val"):
+        raise_of(run(bench, command, "--split", "nowhere", *no_teacher))
+    assert not bench.shards_dir.exists()
+
+
+def test_one_teachers_labels_that_have_not_begun_name_the_teacher(bench: Bench) -> None:
+    for command in ("status", "verify", "retry"):
+        with pytest.raises(WorkspaceError, match="label --dataset mix --teachers scene"):
+            raise_of(run(bench, command, "--teachers", "scene"))
+
+
+def test_a_retry_of_nothing_starts_no_teacher(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3")
+    monkeypatch.setattr("pipeline.label.pools.open_pool", None)
+    retried = run(bench, "retry", "--reason", "out_of_memory", "--json", *TOYS)
+    assert retried.exit_code == 0 and json.loads(retried.stdout)["retried"] == 0
+    assert run(bench, "retry", "--json", *TOYS).exit_code == 1
 
 
 def test_repair_leaves_unlabelled_shards_alone(bench: Bench) -> None:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
 
 import pytest
@@ -11,6 +14,7 @@ from manifests import VideoRecord, write_manifest
 from pipeline.cli import cli
 from pipeline.errors import KinetError
 from pipeline.label.estimate import choose_sample
+from pipeline.label.sample_folder import sample_folder
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
 
 TOYS = ["--batch-size", "8", "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, "--json"]
@@ -79,3 +83,42 @@ def test_the_sample_is_seeded_and_has_every_split(bench: Bench) -> None:
     counts = Counter(record.split for record in chosen)
     assert counts["val"] == 5 and counts["test"] == 1
     assert {record.split for record in choose_sample(records, 1, seed=0)} == {"train", "val", "test"}
+
+
+START = """
+import sys
+from pipeline.cli import main
+main(sys.argv[1:])
+"""
+
+
+def start_estimate(bench: Bench) -> subprocess.Popen[str]:
+    """Start an estimate whose first batch lasts a minute, and wait for its folder."""
+    bench.teachers.human_path.write_text("60")
+    options = ["--dataset", "mix", "--workspace", str(bench.workspace.root), "--workers", "0", *TOYS]
+    process = subprocess.Popen([sys.executable, "-c", START, "estimate", *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(bench.workspace.root.glob(".estimate-*/.lock")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+def test_sigterm_while_the_workers_start_leaves_nothing_and_says_so(bench: Bench) -> None:
+    process = start_estimate(bench)
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "interrupted by SIGTERM; nothing was changed" in stderr
+    assert list(bench.workspace.root.glob(".estimate-*")) == []
+
+
+def test_what_a_killed_estimate_left_is_swept_but_not_a_running_ones(bench: Bench) -> None:
+    killed = start_estimate(bench)
+    killed.kill()
+    killed.communicate(timeout=60)
+    (left,) = bench.workspace.root.glob(".estimate-*")
+    with sample_folder(bench.workspace.root) as held:
+        assert not left.exists()
+        with sample_folder(bench.workspace.root):
+            assert held.exists()
+    assert list(bench.workspace.root.glob(".estimate-*")) == []
