@@ -14,7 +14,7 @@ from pipeline.shards import JoinedLabels, label_dirs
 from pipeline.shards import open_labels as open_joined
 from pipeline.shards.quarantine import read_quarantine
 from pipeline.shards.schema import BOTH_TEACHERS
-from pipeline.training.checkpoint import BEST_NAME, load_checkpoint, load_latest_checkpoint
+from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_checkpoint, load_latest_checkpoint
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
 from student.dataset import DroppedVideo
@@ -155,6 +155,11 @@ def build_run_student(config: RunConfig) -> Student:
         teachers=teachers,
         seed=recipe.seed,
     )
+
+
+def has_checkpoint(run_dir: Path) -> bool:
+    """Tell whether a run can be resumed from a checkpoint; its initial weights are not needed then."""
+    return bool(list_checkpoints(run_dir / CHECKPOINT_DIR))
 
 
 def load_initial_weights(model: Student, config: RunConfig) -> None:

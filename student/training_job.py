@@ -11,13 +11,21 @@ from pipeline.datasets import load_dataset
 from pipeline.errors import ManifestError
 from pipeline.training.world import ALONE, World
 from pipeline.workspace import Workspace
+from student.absent import list_absent
 from student.build import Student
 from student.clips import ClipReader, select_records
 from student.dataset import DroppedVideo, EvaluationDataset, TrainDataset
 from student.evaluation import Views, score_videos
 from student.label_filter import LabelFilter
 from student.recipes import RunConfig, TrainConfig
-from student.runs import build_run_student, describe_videos, leave_out_dangerous, load_initial_weights, open_labels
+from student.runs import (
+    build_run_student,
+    describe_videos,
+    has_checkpoint,
+    leave_out_dangerous,
+    load_initial_weights,
+    open_labels,
+)
 from student.scores import MissingVideo, Scores, measure_accuracy
 from student.train import TrainSummary, train_loop
 from student.transforms import MultiScaleCrop
@@ -62,7 +70,8 @@ def run_training(job: TrainJob, *, device: torch.device, resume: bool, world: Wo
             "every machine must see the same workspace"
         )
     model = build_run_student(config)
-    load_initial_weights(model, config)
+    if not (resume and has_checkpoint(job.run_dir)):
+        load_initial_weights(model, config)
     return train_loop(
         config.recipe,
         model,
@@ -111,7 +120,9 @@ def _make_validation(
     if not recipe.validation_split:
         return None
     config = job.config
-    records, left_out = select_usable(job.workspace, manifest, config.dataset, recipe.validation_split, config.fold)
+    split = recipe.validation_split
+    records, set_aside = select_usable(job.workspace, manifest, config.dataset, split, config.fold)
+    left_out = (*set_aside, *list_absent(job.workspace, manifest, config.dataset, split, config.fold))
     views = Views(
         num_segments=recipe.num_segments, num_crops=1, window_size=recipe.num_segments, input_size=recipe.input_size
     )

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 T = TypeVar("T")
 
@@ -57,10 +58,19 @@ class World:
             parameter.grad = piece.view_as(parameter) if ranks else None
 
     def average_statistics(self, model: nn.Module) -> None:
-        """Average BatchNorm's running statistics over ranks, so that every rank's model is the same."""
+        """Average BatchNorm's running statistics over ranks, so that every rank's model is the same.
+
+        Those of a BatchNorm in evaluation mode are the same already: an average would only round them.
+        """
         if self.size == 1:
             return
-        statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point() and buffer.numel()]
+        statistics = [
+            buffer
+            for module in model.modules()
+            if isinstance(module, _BatchNorm) and module.training
+            for buffer in module.buffers(recurse=False)
+            if buffer.is_floating_point()
+        ]
         if not statistics:
             return
         flat = torch.cat([buffer.flatten() for buffer in statistics])

@@ -1,6 +1,6 @@
 """The rows of the paper's Tables 1-4, each as changes to a recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from student.options import check_choice
 
@@ -16,6 +16,7 @@ BACKBONE_NAMES = {
 
 TABLE_NUMBERS = (1, 2, 3, 4)
 PAPER_BACKBONE = "resnet50"
+WIDE_BACKBONE = "resnet200"
 
 _NO_CBI = "kinet.cbi_places=none"
 _NO_AKG = "kinet.akg_relation=none"
@@ -67,14 +68,22 @@ def table_rows(number: int, backbone: str | None = None) -> list[Row]:
     check_choice("backbone", main, BACKBONE_NAMES)
     match number:
         case 1:
-            return _components(main)
+            return _without_foreign_figures(_components(main))
         case 2:
-            return _sizes(main)
+            return _without_foreign_figures(_sizes(main))
         case 3:
             return _backbones(backbone)
         case 4:
-            return _fixed_branches(main)
+            return _without_foreign_figures(_fixed_branches(main))
     raise ValueError(f"table: expected one of 1, 2, 3, 4, found {number}")
+
+
+def _without_foreign_figures(rows: list[Row]) -> list[Row]:
+    """Drop the paper's figures, which are of ResNets, from rows of other backbones."""
+    return [
+        row if row.backbone in (PAPER_BACKBONE, WIDE_BACKBONE) else replace(row, paper_top1=None, paper_parameters=None)
+        for row in rows
+    ]
 
 
 def _components(backbone: str) -> list[Row]:
@@ -106,7 +115,7 @@ def _sizes(backbone: str) -> list[Row]:
     name = BACKBONE_NAMES[backbone]
     return [
         Row("tsn", "", f"TSN-{name}", "tsn", backbone, paper_top1=69.5, paper_parameters=24.4),
-        Row("tsn-wide", "", "TSN-ResNet200", "tsn", "resnet200", (), "tsn", paper_top1=70.7, paper_parameters=64.5),
+        Row("tsn-wide", "", "TSN-ResNet200", "tsn", WIDE_BACKBONE, (), "tsn", paper_top1=70.7, paper_parameters=64.5),
         Row("kinet", "", f"KINet-{name}", "kinet", backbone, (), "tsn", paper_top1=72.4, paper_parameters=56.9),
         Row(
             "kinet-full",

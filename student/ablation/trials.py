@@ -3,27 +3,39 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.datasets import load_dataset
-from pipeline.errors import CheckpointError, option_errors
+from pipeline.errors import CheckpointError, OptionError, option_errors
 from pipeline.files import write_atomically
 from pipeline.workspace import Workspace
 from student.ablation.figures import Hits, estimate_gain, estimate_top1, gather_hits
 from student.ablation.report import AblationReport, RowResult, write_report
 from student.ablation.size import fit_input_size, measure_size
-from student.ablation.tables import Row, table_rows
-from student.jobs import DEFAULT_RECIPE, MAX_MISSING, EvaluateRequest, TrainRequest, evaluate_run, train_run
+from student.ablation.tables import BACKBONE_NAMES, PAPER_BACKBONE, Row, table_rows
+from student.jobs import (
+    DEFAULT_RECIPE,
+    DEFAULT_SPLIT,
+    MAX_MISSING,
+    EvaluateRequest,
+    TrainRequest,
+    evaluate_run,
+    train_run,
+)
+from student.options import check_choice
 from student.recipes import TrainConfig, apply_overrides, read_recipe, read_run_config
-from student.runs import CONFIG_FILE, list_class_names
+from student.runs import CONFIG_FILE, check_resumed, describe_videos, list_class_names
 from student.scores import load_scores
+from student.training_job import select_usable
 
 logger = logging.getLogger(__name__)
 
 RESULT_FILE = "ablate.json"
+SCORES_FOLDER = "ablate-scores"
+"""In a run's folder, apart from the scores that a later `evaluate` writes."""
 KINETICS_CLASSES = 400
 """Of a table that is only counted, without a data set."""
 
@@ -46,7 +58,7 @@ class AblationRequest:
         loader_workers, cache_mib: as of `TrainRequest`.
 
     Raises:
-        ValueError: no seed, no fold, or one of them twice.
+        ValueError: no seed, no fold, or one of them twice; `init` for a backbone that there is not, or twice for one.
     """
 
     table: int
@@ -68,6 +80,15 @@ class AblationRequest:
         for what, values in (("seeds", self.seeds), ("folds", self.folds)):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{what}: expected one or more, each once, found {', '.join(map(str, values)) or '-'}")
+        if min(self.folds) < 1 or min(self.seeds) < 0:
+            raise ValueError("folds: expected numbers from 1 on; seeds: from 0 on")
+        named = [backbone for backbone, _ in self.init]
+        for backbone in named:
+            check_choice("--init", backbone or PAPER_BACKBONE, BACKBONE_NAMES)
+        if len(set(named)) < len(named):
+            raise ValueError(
+                f"--init: expected one file a backbone, found {', '.join(name or 'all' for name in named)}"
+            )
 
     @property
     def run_prefix(self) -> str:
@@ -86,14 +107,14 @@ class AblationRequest:
 
 
 def measure_table(workspace: Workspace, request: AblationRequest) -> AblationReport:
-    """Build every row's model and count it; nothing is read but, where it is there, the data set's manifest.
+    """Build every row's model and count it; nothing is read but the data set's manifest.
 
     Raises:
         OptionError: an override or a combination that is wrong.
-        ManifestError, RecipeError: as their names say.
+        UnknownDatasetError, ManifestError, RecipeError: as their names say.
     """
     num_classes = KINETICS_CLASSES
-    if request.dataset is not None and workspace.manifest_path(request.dataset).exists():
+    if request.dataset is not None:
         num_classes = len(list_class_names(load_dataset(workspace, request.dataset)))
     with option_errors():
         rows = table_rows(request.table, request.backbone)
@@ -124,6 +145,7 @@ def run_table(
         raise ValueError("dataset: expected a data set's name; without one a table can only be counted")
     load_dataset(workspace, request.dataset)  # an unknown name is told at once, not after the models are counted
     report = measure_table(workspace, request)
+    _check_init(request, [result.row for result in report.results])
     done: dict[tuple[str, int, int], dict[str, Any]] = {}
     # Seeds and folds outside: early on, every row has a figure to compare.
     for seed in request.seeds:
@@ -135,6 +157,21 @@ def run_table(
                 if after_run is not None:
                     after_run(report)
     return report
+
+
+def _check_init(request: AblationRequest, rows: Sequence[Row]) -> None:
+    """Check the files of initial weights before the first run.
+
+    Raises:
+        OptionError: a file for a backbone that no row has.
+        CheckpointError: a file that is not there.
+    """
+    used = {row.backbone for row in rows}
+    for backbone, path in request.init:
+        if backbone and backbone not in used:
+            raise OptionError(f"--init {backbone}=...: no row has this backbone; the table's are {', '.join(used)}")
+        if not path.exists():
+            raise CheckpointError(f"--init {path}: no such file; without --init every row starts from random weights")
 
 
 def row_recipe(workspace: Workspace, request: AblationRequest, row: Row, seed: int = 0) -> TrainConfig:
@@ -174,13 +211,8 @@ def _run_once(workspace: Workspace, request: AblationRequest, row: Row, seed: in
     begun = (run_dir / CONFIG_FILE).is_file()
     init = request.init_of(row)
     if begun:
-        saved = read_run_config(run_dir / CONFIG_FILE)
-        if saved.init != str(init or ""):
-            raise CheckpointError(
-                f"run {run} started from {saved.init or 'random weights'}, asked for is {init or 'random weights'}; "
-                "give the same --init, or another --name"
-            )
-        found = _read_result(run_dir, request) if saved.recipe == recipe else None
+        _check_begun(workspace, request, run_dir, recipe, fold, init)
+        found = _read_result(workspace, request, run_dir, fold)
         if found is not None:
             logger.info("%s: done already", run)
             return found
@@ -207,23 +239,48 @@ def _run_once(workspace: Workspace, request: AblationRequest, row: Row, seed: in
             crops=request.crops,
             max_missing=request.max_missing,
             loader_workers=request.loader_workers,
+            folder=SCORES_FOLDER,
         ),
     )
     write_atomically(run_dir / RESULT_FILE, json.dumps(result, indent=2) + "\n")
     return result
 
 
-def _read_result(run_dir: Path, request: AblationRequest) -> dict[str, Any] | None:
-    """Return what a finished run said, or None where it is not finished or was scored by other views."""
+def _check_begun(
+    workspace: Workspace, request: AblationRequest, run_dir: Path, recipe: TrainConfig, fold: int, init: Path | None
+) -> None:
+    """Raise CheckpointError where a run that was begun has another recipe, start or data than asked for."""
+    assert request.dataset is not None
+    saved = read_run_config(run_dir / CONFIG_FILE)
+    manifest = load_dataset(workspace, request.dataset)
+    records, _ = select_usable(workspace, manifest, request.dataset, DEFAULT_SPLIT, fold)
+    asked = dataclasses.replace(
+        saved,
+        dataset=request.dataset,
+        split=DEFAULT_SPLIT,
+        fold=fold,
+        num_classes=len(list_class_names(manifest)),
+        videos=describe_videos(records),
+        init=str(init or ""),
+        recipe=recipe,
+    )
+    check_resumed(run_dir, saved, asked)
+
+
+def _read_result(workspace: Workspace, request: AblationRequest, run_dir: Path, fold: int) -> dict[str, Any] | None:
+    """Return what a finished run said; None where it is not finished, or scored by other views or on other videos."""
+    assert request.dataset is not None
     path = run_dir / RESULT_FILE
     if not path.is_file():
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         same_views = (result["num_segments"], result["num_crops"]) == (request.segments, request.crops)
+        split, scored = result["split"], result["scored_videos"]
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); remove it, and the run is scored again") from error
-    return result if same_views else None
+    records, _ = select_usable(workspace, load_dataset(workspace, request.dataset), request.dataset, split, fold)
+    return result if same_views and scored == describe_videos(records) else None
 
 
 def _summarise(

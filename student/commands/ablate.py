@@ -18,9 +18,13 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str) -> tu
 
 
 def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
-    """Turn "FILE" and "BACKBONE=FILE" into pairs of backbone and file."""
-    parted = [item.rpartition("=") for item in value]
-    return tuple((backbone, Path(file).absolute()) for backbone, _, file in parted)
+    """Turn "FILE" and "BACKBONE=FILE" into pairs of backbone and file; a file's own path may hold a "="."""
+    pairs = []
+    for item in value:
+        backbone, equals, file = item.partition("=")
+        whole = not equals or "/" in backbone or Path(item).exists()
+        pairs.append(("", Path(item).absolute()) if whole else (backbone, Path(file).absolute()))
+    return tuple(pairs)
 
 
 @click.command("ablate")
@@ -39,7 +43,7 @@ def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
 @click.option(
     "--max-missing",
     type=click.FloatRange(0, 1),
-    default=0.01,
+    default=0.05,
     show_default=True,
     help="Largest share of test videos without a score.",
 )

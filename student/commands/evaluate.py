@@ -28,7 +28,7 @@ from pipeline.workspace import Workspace
 @click.option(
     "--max-missing",
     type=click.FloatRange(0, 1),
-    default=0.01,
+    default=0.05,
     show_default=True,
     metavar="SHARE",
     help="Share of videos that may lack a score; above it exit 1.",

@@ -1,5 +1,6 @@
 """Recipes as TOML files, changes to them by `key=value`, and the resolved configuration of a run."""
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -162,9 +163,13 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
 
 
 def _parse_value(text: str, hint: Any) -> Any:
-    """Parse the text after `=`; what is not TOML is text."""
-    if get_origin(hint) is tuple and not text.startswith("["):
-        text = f"[{text}]"
+    """Parse the text after `=`; what is not TOML is text. Numbers may be written as `.3`, which TOML does not know."""
+    if get_origin(hint) is tuple:
+        text = text.removeprefix("[").removesuffix("]").strip().removesuffix(",")
+        return [_parse_value(item.strip(), get_args(hint)[0]) for item in text.split(",")] if text else []
+    if hint is float:
+        with contextlib.suppress(ValueError):
+            return float(text)
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

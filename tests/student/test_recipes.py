@@ -1,5 +1,6 @@
 """Recipes hold the protocol's values, changes are typed, and configurations survive their file."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_changes_are_typed() -> None:
     assert recipe.freeze_batchnorm is True
     assert recipe.kinet.akg_relation == "embedded"
     assert apply_overrides(TrainConfig(), ["milestones=[]"]).milestones == ()
+    assert apply_overrides(TrainConfig(), ["scales=.75, 1", "learning_rate=.5"]).scales == (0.75, 1.0)
+
+
+def test_every_change_in_the_documentation_can_be_made() -> None:
+    root = Path(__file__).parents[2]
+    texts = [path.read_text(encoding="utf-8") for path in (root / "README.md", *(root / "docs").glob("*.md"))]
+    found = re.findall(r"--set ([a-z_.]+=[^\s`,)]+)", " ".join(texts))
+    assert "min_scene_confidence=.3" in found
+    for change in found:
+        if change.endswith("key=value"):
+            continue  # the form itself
+        apply_overrides(TrainConfig(), [change])
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,10 @@ def check_rank(rank: int, folder: str) -> None:
     assert torch.equal(model[2].weight.grad, torch.ones(2, 2))
     assert model[0].weight.grad is None
     assert torch.equal(model[0].running_mean, torch.full((2,), 1.5))
+    frozen = nn.BatchNorm2d(2).eval()
+    frozen.running_mean.fill_(float(rank))
+    world.average_statistics(nn.Sequential(frozen, nn.BatchNorm2d(2)))
+    assert torch.equal(frozen.running_mean, torch.full((2,), float(rank)))
     assert world.sum(torch.tensor([rank + 1])).tolist() == [3]
     assert world.gather({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
     (Path(folder) / f"done{rank}").touch()

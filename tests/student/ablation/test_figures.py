@@ -19,12 +19,19 @@ def test_top1_is_the_mean_over_seeds_and_folds() -> None:
     hits = gather_hits([first_seed, second_seed])
     assert hits.right_SV.shape == (2, 5)
     estimate = estimate_top1(hits)
-    assert estimate.value == pytest.approx(6 / 10)
+    assert estimate.value == pytest.approx(((3 / 4) + (3 / 6)) / 2)  # not 6 / 10, in which the larger fold weighs more
     assert 0 <= estimate.low < estimate.value < estimate.high <= 1
 
 
-def test_the_same_video_in_two_folds_counts_twice() -> None:
-    assert gather_hits([[_scores([True]), _scores([False])]]).video_ids == ("0:v0", "1:v0")
+def test_the_same_video_in_two_folds_counts_in_both() -> None:
+    assert gather_hits([[_scores([True]), _scores([False])]]).videos == ((0, "v0"), (1, "v0"))
+
+
+def test_a_video_in_two_folds_is_no_second_video() -> None:
+    """The same outcomes twice say no more than once: the interval stays as wide."""
+    scores = _scores([True] * 70 + [False] * 30)
+    once, twice = estimate_top1(gather_hits([[scores]])), estimate_top1(gather_hits([[scores, scores]]))
+    assert once == twice
 
 
 def test_the_interval_of_many_videos_is_the_binomials() -> None:
@@ -59,7 +66,7 @@ def test_videos_that_only_one_has_are_left_out_of_the_gain() -> None:
 
 
 def test_a_video_that_one_seed_lacks_is_left_out_for_all() -> None:
-    assert gather_hits([[_scores([True, False])], [_scores([True])]]).video_ids == ("0:v0",)
+    assert gather_hits([[_scores([True, False])], [_scores([True])]]).videos == ((0, "v0"),)
 
 
 def test_nothing_is_no_figure() -> None:

@@ -48,6 +48,8 @@ def test_rows_can_be_told_apart_and_built(number: int, backbone: str | None) -> 
     assert all(row.model in MODELS and row.backbone in BACKBONES for row in rows)
     assert all(row.baseline == "" or row.baseline in keys for row in rows)
     assert set(BACKBONE_NAMES) == set(BACKBONES)
+    if backbone is not None:
+        assert all(row.paper_top1 is None for row in rows if row.backbone == backbone)
 
 
 def _sizes(number: int, backbone: str | None = None) -> dict[str, float]:

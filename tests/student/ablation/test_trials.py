@@ -63,12 +63,29 @@ def test_a_table_is_run_once_and_taken_up_again(workspace: Path, capsys: pytest.
     assert written == {run: max(path.stat().st_mtime_ns for path in checkpoints[run]) for run in runs}
     assert (runs[0] / "scores").is_dir()
 
-    started = ablate(capsys, workspace, "--table", "3", "--init", "squeezenet1_1=weights.pth")
+    weights = workspace / "a=b.pth"
+    weights.touch()
+    started = ablate(capsys, workspace, "--table", "3", "--init", f"squeezenet1_1={weights}")
     assert started[0] == 1
-    assert "started from random weights, asked for is /" in started[2]
+    assert f"init  -> {weights}" in started[2]
     other = ablate(capsys, workspace, "--table", "3", "--set", "learning_rate=0.5")
     assert other[0] == 1
     assert "learning_rate 0.003 -> 0.5" in other[2]
+    manifest = workspace / "manifests" / "boxes.csv"
+    manifest.write_text(manifest.read_text().replace("box3", "box3x"))
+    changed = ablate(capsys, workspace, "--table", "3", "--seeds", "0,1")
+    assert changed[0] == 1
+    assert "videos 4 sha256:" in changed[2]
+
+
+def test_initial_weights_are_looked_for_before_the_first_run(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = ablate(capsys, workspace, "--table", "3", "--init", "squeezenet1_1=/nonexistent.pth")
+    assert code == 1 and "--init /nonexistent.pth: no such file" in err
+    code, _, err = ablate(capsys, workspace, "--table", "3", "--init", "/a=b/none.pth")
+    assert code == 1 and "--init /a=b/none.pth: no such file" in err
+    assert not (workspace / "runs").exists()
 
 
 def test_fixed_branches_keep_the_teachers_as_they_were(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +120,9 @@ def test_fixed_branches_keep_the_teachers_as_they_were(workspace: Path, capsys: 
     [
         (["--table", "1", "--seeds", "0,x"], "expected numbers with commas between, found '0,x'"),
         (["--table", "1", "--seeds", "0,0"], "seeds: expected one or more, each once, found 0, 0"),
+        (["--table", "1", "--folds", "0"], "folds: expected numbers from 1 on"),
+        (["--table", "3", "--init", "squeezenet11=x.pth"], "did you mean 'squeezenet1_1'?"),
+        (["--table", "3", "--init", "resnet18=x.pth"], "no row has this backbone"),
         (["--table", "5"], "5 is not in the range"),
         (["--table", "1", "--set", "lerning_rate=1"], "did you mean learning_rate?"),
     ],

@@ -1,0 +1,54 @@
+"""Videos that the annotations of a data set name and its copy does not have; a split's figures are bounded by them."""
+
+import csv
+import logging
+
+from manifests.draft import MissingReason
+from manifests.record import VideoRecord
+from pipeline.errors import ManifestError
+from pipeline.store import local_copy
+from pipeline.workspace import Workspace
+from student.dataset import DroppedVideo
+
+logger = logging.getLogger(__name__)
+
+# The other reasons are of files that belong to no split's figures: without a class, or a second copy.
+_COUNTED = (MissingReason.MISSING, MissingReason.EMPTY_FILE, MissingReason.NAME_NOT_UTF8)
+
+
+def list_absent(
+    workspace: Workspace, manifest: list[VideoRecord], dataset: str, split: str, fold: int
+) -> tuple[DroppedVideo, ...]:
+    """List the videos of a split that `manifest build` found no usable file of.
+
+    Their split is known for the first fold alone; for another fold none is listed, and a warning says how many there
+    are in all.
+
+    Raises:
+        ManifestError: the list is malformed.
+    """
+    path = workspace.manifest_path(dataset).with_name(f"{dataset}.missing.csv")
+    with local_copy(path) as local_path:
+        if not local_path.exists():
+            return ()
+        try:
+            with local_path.open(encoding="utf-8", newline="") as file:
+                rows = [(row["video_id"], row["path"], row["split"], row["reason"]) for row in csv.DictReader(file)]
+        except (OSError, KeyError, ValueError, csv.Error) as error:
+            raise ManifestError(
+                f"{path}: not a list of missing videos ({error!r}); build the manifest again"
+            ) from error
+    there = {record.video_id for record in manifest}
+    absent = [row for row in rows if row[3] in _COUNTED and row[0] not in there]
+    if fold != 1:
+        if absent:
+            logger.warning(
+                "%d videos of the annotations have no file; how many of them are in split %s of fold %d is not known, "
+                "and none is counted as missing", len(absent), split, fold
+            )  # fmt: skip
+        return ()
+    return tuple(
+        DroppedVideo(video_id, reason, f"{expected_path}: not in the manifest")
+        for video_id, expected_path, found_split, reason in absent
+        if found_split == split
+    )
