@@ -55,13 +55,13 @@ def test_a_table_is_run_once_and_taken_up_again(workspace: Path, capsys: pytest.
     assert len(runs) == 4
     checkpoints = {run: sorted((run / "checkpoints").iterdir()) for run in runs}
     written = {run: max(path.stat().st_mtime_ns for path in checkpoints[run]) for run in runs}
-    shutil.rmtree(runs[0] / "scores")
+    shutil.rmtree(runs[0] / "ablate-scores")
     (runs[0] / "ablate.json").unlink()
     again = ablate(capsys, workspace, "--table", "3", "--seeds", "0,1", "--json")
     assert again[0] == 0, again[2]
     assert json.loads(again[1]) == report
     assert written == {run: max(path.stat().st_mtime_ns for path in checkpoints[run]) for run in runs}
-    assert (runs[0] / "scores").is_dir()
+    assert (runs[0] / "ablate-scores").is_dir()
 
     weights = workspace / "a=b.pth"
     weights.touch()
