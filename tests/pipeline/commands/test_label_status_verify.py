@@ -147,14 +147,6 @@ def test_one_teachers_labels_that_have_not_begun_name_the_teacher(bench: Bench) 
             raise_of(run(bench, command, "--teachers", "scene"))
 
 
-def test_a_retry_of_nothing_starts_no_teacher(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(bench, "label", *TOYS, "--videos-per-shard", "3")
-    monkeypatch.setattr("pipeline.label.pools.open_pool", None)
-    retried = run(bench, "retry", "--reason", "out_of_memory", "--json", *TOYS)
-    assert retried.exit_code == 0 and json.loads(retried.stdout)["retried"] == 0
-    assert run(bench, "retry", "--json", *TOYS).exit_code == 1
-
-
 def test_repair_leaves_unlabelled_shards_alone(bench: Bench) -> None:
     run(bench, "label", *TOYS, "--videos-per-shard", "3", "--split", "train")
     name = next(bench.shards_dir.glob("train-*.h5"))
