@@ -95,7 +95,8 @@ def run_demo(
             done(f"{kind} teacher")
         else:
             step(f"{kind} teacher", arguments)
-        report.teachers[kind] = json.loads(workspace.teacher_path(kind).with_suffix(".json").read_text())["scores"]
+        card = json.loads(workspace.teacher_path(kind).with_suffix(".json").read_text())
+        report.teachers[kind] = next((entry["scores"] for entry in reversed(card["evaluations"])), {})
     report.label = step("label", ["label", "--dataset", DATASET, "--videos-per-shard", "8"])
     step("verify", ["verify", "--dataset", DATASET])
     for model in STUDENTS:

@@ -30,6 +30,16 @@ def require_name(ctx: click.Context, param: click.Parameter, value: str | None) 
         raise click.BadParameter(str(error), ctx=ctx, param=param) from error
 
 
+def require_factory(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Callback of options that name a teacher's factory."""
+    if value is None:
+        return None
+    module, _, function = value.partition(":")
+    if not module or not function:
+        raise click.BadParameter(f"{value!r} is no MODULE:FUNCTION, such as teachers.human:load", ctx=ctx, param=param)
+    return value
+
+
 def workspace_option(command: F) -> F:
     """Add ``--workspace DIR|URL``, passed on as a `Workspace`; it may stand before or after the subcommand."""
     return click.option(

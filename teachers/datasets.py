@@ -72,14 +72,20 @@ def read_image(path: Path, *, at_least: tuple[int, int] | None = None) -> Tensor
     Raises:
         TeacherError: the file is missing or not a readable image.
     """
+    return _read_with_size(path, at_least)[0]
+
+
+def _read_with_size(path: Path, at_least: tuple[int, int] | None) -> tuple[Tensor, tuple[int, int]]:
+    """As `read_image`, with the height and width that the image has in its file."""
     try:
         with Image.open(path) as image:
+            width, height = image.size
             if at_least is not None:
                 image.draft("RGB", (at_least[1], at_least[0]))
             pixels = np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise TeacherError(f"{path}: not a readable image ({error}); remove it from the training data") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(pixels).permute(2, 0, 1), (height, width)
 
 
 def read_mask(path: Path, *, merge: bool) -> Tensor:
@@ -93,7 +99,7 @@ def read_mask(path: Path, *, merge: bool) -> Tensor:
             if image.mode not in ("L", "P", "1"):
                 raise TeacherError(f"{path}: mode {image.mode}, expected a map of 8-bit class ids (L or P)")
             ids = torch.from_numpy(np.array(image).astype(np.uint8))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise TeacherError(f"{path}: not a readable class map ({error})") from error
     if not merge:
         return ids
@@ -101,14 +107,13 @@ def read_mask(path: Path, *, merge: bool) -> Tensor:
 
 
 def read_masked_image(image: MaskedImage, classes: int, *, at_least: tuple[int, int] | None = None) -> Sample:
-    """Read an image and its class map (merged when there are 2 classes), brought to one size.
+    """Read an image and its class map (merged when there are 2 classes); the map keeps the size of its file.
 
     Raises:
         TeacherError: either is unreadable, the proportions differ, or an id is neither a class nor 255.
     """
-    image_3HW = read_image(image.image_path, at_least=at_least)
+    image_3HW, (height, width) = _read_with_size(image.image_path, at_least)
     mask_HW = read_mask(image.mask_path, merge=classes == 2)
-    height, width = image_3HW.shape[1:]
     mask_height, mask_width = mask_HW.shape
     if abs(height / mask_height - width / mask_width) * max(mask_height, mask_width) > 1.5:
         raise TeacherError(f"{image.mask_path}: {mask_height}x{mask_width}, its image is {height}x{width}")

@@ -4,7 +4,9 @@ Shapes: B images, H and W an image's size, K classes.
 """
 
 import logging
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from pipeline.label.teacher import NUM_SCENE_LABELS, HumanTeacherProtocol, Scene
 from teachers.architectures import NUM_LIP_CLASSES
 from teachers.augmentation import IGNORED_CLASS
 from teachers.datasets import read_image, read_masked_image
+from teachers.faults import LeftOut
 from teachers.human import HumanTeacher, merge_parts
 from teachers.preprocessing import normalise, resize_frames
 from teachers.scene import SceneTeacher
@@ -24,6 +27,10 @@ from teachers.scene import SceneTeacher
 log = logging.getLogger(__name__)
 
 SCENE_BATCH = 32
+# Whole photographs are big: so many pixels of a batch, or of a parser's answer, are in memory at once.
+MAX_BATCH_PIXELS = 1 << 23
+MAX_ANSWER_PIXELS = 1 << 20
+PROGRESS_EVERY_SEC = 10.0
 
 
 def score_confusion(confusion_KK: Tensor) -> dict[str, float]:
@@ -46,7 +53,7 @@ def score_confusion(confusion_KK: Tensor) -> dict[str, float]:
 def evaluate_human(
     teacher: HumanTeacherProtocol, images: Sequence[MaskedImage], *, device: torch.device
 ) -> dict[str, float]:
-    """Score a parser on images at their own size.
+    """Score a parser on images at their own size; pictures above a megapixel are parsed at one, and enlarged.
 
     Returns:
         ``mask_iou``: person pixels of all images together, intersection over union; for a parser of LIP's 20 classes
@@ -59,22 +66,26 @@ def evaluate_human(
     classes = NUM_LIP_CLASSES if parser is not None else 2
     parts = MulticlassConfusionMatrix(classes, ignore_index=IGNORED_CLASS, validate_args=False)
     person = BinaryConfusionMatrix(ignore_index=IGNORED_CLASS, validate_args=False)
-    num_scored = 0
+    num_scored, left_out, progress = 0, LeftOut(), _Progress(len(images))
     for image in images:
+        progress.step(1)
         try:
             sample = read_masked_image(image, classes)
         except TeacherError as fault:
-            log.warning("left out: %s", fault)
+            left_out.note(str(fault))
             continue
         frames_BHWC = sample.image.permute(1, 2, 0)[None].to(device)
         truth_HW = sample.target.long()
         if parser is not None:
-            probs_BKHW = _resize_to(parser.predict_probabilities(frames_BHWC).cpu(), truth_HW)
-            parts.update(probs_BKHW.argmax(1)[0], truth_HW)
-            mask_HW = parser.person_probability(probs_BKHW)[0] >= 0.5
+            probs_BKHW = parser.predict_probabilities(frames_BHWC, _bound_size(truth_HW.shape)).cpu()
+            parts.update(_enlarge(probs_BKHW.argmax(1), truth_HW), truth_HW)
+            mask_HW = _enlarge(parser.person_probability(probs_BKHW) >= 0.5, truth_HW)
+        elif isinstance(teacher, HumanTeacher):
+            probs_BKHW = teacher.predict_probabilities(frames_BHWC, _bound_size(truth_HW.shape)).cpu()
+            mask_HW = _enlarge(teacher.person_probability(probs_BKHW) >= 0.5, truth_HW)
         else:
-            mask_HW = _resize_to(teacher.predict_masks(frames_BHWC).cpu()[:, None].float(), truth_HW)[0, 0] >= 0.5
-        person.update(mask_HW.long(), torch.where(truth_HW == IGNORED_CLASS, truth_HW, merge_parts(truth_HW).long()))
+            mask_HW = _enlarge(teacher.predict_masks(frames_BHWC).cpu(), truth_HW)
+        person.update(mask_HW, torch.where(truth_HW == IGNORED_CLASS, truth_HW, merge_parts(truth_HW).long()))
         num_scored += 1
     _check_scored(num_scored)
     person_22 = person.compute().double()
@@ -84,11 +95,19 @@ def evaluate_human(
     return scores | {"images": float(num_scored), "unreadable": float(len(images) - num_scored)}
 
 
-def _resize_to(maps_BKHW: Tensor, truth_HW: Tensor) -> Tensor:
-    """Bring maps to the class map's size, where that differs from the image's by a pixel."""
-    if maps_BKHW.shape[-2:] == truth_HW.shape:
-        return maps_BKHW
-    return torch.nn.functional.interpolate(maps_BKHW, size=truth_HW.shape, mode="bilinear", align_corners=False)
+def _bound_size(size: torch.Size) -> tuple[int, int]:
+    """Shrink a height and width, keeping their proportion, to as many pixels as an answer may have."""
+    height, width = size
+    factor = min(1.0, math.sqrt(MAX_ANSWER_PIXELS / (height * width)))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _enlarge(ids_1HW: Tensor, truth_HW: Tensor) -> Tensor:
+    """Bring class ids or a mask to the class map's size by the nearest pixel; int64 [H, W]."""
+    ids_11HW = ids_1HW[None].to(torch.uint8)
+    if ids_11HW.shape[-2:] != truth_HW.shape:
+        ids_11HW = torch.nn.functional.interpolate(ids_11HW, size=truth_HW.shape, mode="nearest")
+    return ids_11HW[0, 0].long()
 
 
 def evaluate_scene(
@@ -107,27 +126,17 @@ def evaluate_scene(
     """
     hits_K = torch.zeros(NUM_SCENE_LABELS, dtype=torch.int64)
     num_scored = 0
-    for begin in range(0, len(images), SCENE_BATCH):
-        frames: dict[tuple[int, ...], list[Tensor]] = {}
-        labels: dict[tuple[int, ...], list[int]] = {}
-        for image in images[begin : begin + SCENE_BATCH]:
-            try:
-                frame_HWC = read_image(image.path).permute(1, 2, 0)
-            except TeacherError as fault:
-                log.warning("left out: %s", fault)
-                continue
-            # Images of one size go through the network together.
-            frames.setdefault(tuple(frame_HWC.shape), []).append(frame_HWC)
-            labels.setdefault(tuple(frame_HWC.shape), []).append(image.label)
-        for size, group in frames.items():
-            frames_BHWC = torch.stack(group).to(device)
-            if crops == 1:
-                indices_BK = teacher.predict_scenes(frames_BHWC).indices_BK
-            else:
-                assert isinstance(teacher, SceneTeacher)
-                indices_BK = ten_crop_probabilities(teacher, frames_BHWC).topk(NUM_SCENE_LABELS, dim=1).indices
-            hits_K += (indices_BK.cpu() == torch.tensor(labels[size])[:, None]).sum(0)
-            num_scored += len(group)
+    for group in _scene_batches(images):
+        frames_BHWC = torch.stack([frame for frame, _ in group]).to(device)
+        labels_B = torch.tensor([label for _, label in group])
+        if crops == 1:
+            indices_BK = teacher.predict_scenes(frames_BHWC).indices_BK
+        elif isinstance(teacher, SceneTeacher):
+            indices_BK = ten_crop_probabilities(teacher, frames_BHWC).topk(NUM_SCENE_LABELS, dim=1).indices
+        else:
+            raise ValueError("ten crops need a teacher that says how its input is cut, a SceneTeacher")
+        hits_K += (indices_BK.cpu() == labels_B[:, None]).sum(0)
+        num_scored += len(group)
     _check_scored(num_scored)
     return {
         "top1": float(hits_K[0]) / num_scored,
@@ -135,6 +144,42 @@ def evaluate_scene(
         "images": float(num_scored),
         "unreadable": float(len(images) - num_scored),
     }
+
+
+def _scene_batches(images: Sequence[LabelledImage]) -> Iterator[list[tuple[Tensor, int]]]:
+    """Give readable images (uint8 [H, W, 3]) with their labels, those of one size together, as many as memory bears."""
+    groups: dict[tuple[int, ...], list[tuple[Tensor, int]]] = {}
+    num_pixels, left_out, progress = 0, LeftOut(), _Progress(len(images))
+    for image in images:
+        progress.step(1)
+        try:
+            frame_HWC = read_image(image.path).permute(1, 2, 0)
+        except TeacherError as fault:
+            left_out.note(str(fault))
+            continue
+        pixels = frame_HWC.shape[0] * frame_HWC.shape[1]
+        if groups and (num_pixels + pixels > MAX_BATCH_PIXELS or sum(map(len, groups.values())) == SCENE_BATCH):
+            yield from groups.values()
+            groups, num_pixels = {}, 0
+        groups.setdefault(tuple(frame_HWC.shape), []).append((frame_HWC, image.label))
+        num_pixels += pixels
+    yield from groups.values()
+
+
+class _Progress:
+    """Log from time to time how far the scoring is."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._begin_sec = self._last_sec = time.monotonic()
+
+    def step(self, num_images: int) -> None:
+        self._done += num_images
+        now_sec = time.monotonic()
+        if now_sec - self._last_sec >= PROGRESS_EVERY_SEC:
+            rate = self._done / (now_sec - self._begin_sec)
+            log.info("scored %d of %d images, %.1f images/s", self._done, self._total, rate)
+            self._last_sec = now_sec
 
 
 def ten_crop_probabilities(teacher: SceneTeacher, frames_BHWC: Tensor) -> Tensor:

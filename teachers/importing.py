@@ -179,7 +179,7 @@ def _describe(kind: Kind, file: Path, converted: Converted, request: ImportReque
     )
     if _answers_alike(card, changed):
         return changed
-    return dataclasses.replace(changed, scores={}, evaluations=())
+    return dataclasses.replace(changed, evaluations=())
 
 
 def _answers_alike(one: TeacherCard, other: TeacherCard) -> bool:

@@ -84,7 +84,7 @@ def load_flip_averaged(weights_path: Path, *, device: torch.device, precision: s
 
 
 def load_multi_scale(weights_path: Path, *, device: torch.device, precision: str) -> SceneTeacher:
-    """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.3 times the cost."""
+    """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.4 times the cost."""
     teacher = load(weights_path, device=device, precision=precision)
     teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=MULTI_SCALES)
     return teacher

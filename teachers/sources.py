@@ -49,7 +49,10 @@ LIST_FILES = (
     ListFiles(
         "categories_places365.txt",
         {"train": "places365_train_standard.txt", "val": "places365_val.txt"},
-        {"train": ("data_256", "data_large"), "val": ("val_256", "val_large")},
+        {
+            "train": ("data_256", "data_256_standard", "data_large", "data_large_standard"),
+            "val": ("val_256", "val_large"),
+        },
     ),
 )
 
@@ -60,11 +63,15 @@ class HumanSource(NamedTuple):
     Attributes:
         train, val: the images to learn from and those held back.
         without_mask: images left out since they have no class map.
+        layouts: how each data set's images lie.
+        without_val: data sets without held-out images.
     """
 
     train: list[MaskedImage]
     val: list[MaskedImage]
-    without_mask: int
+    without_mask: tuple[Path, ...]
+    layouts: tuple[HumanLayout, ...]
+    without_val: tuple[Path, ...]
 
 
 class SceneSource(NamedTuple):
@@ -73,13 +80,17 @@ class SceneSource(NamedTuple):
     Attributes:
         train, val: as the data set splits them; labels are Places365 indices.
         unknown_classes: classes left out since Places365 has none of that name.
-        unknown_images: images of those classes.
+        unknown_images: number of images of those classes.
+        layouts: how each data set's images lie.
+        without_val: data sets without held-out images.
     """
 
     train: list[LabelledImage]
     val: list[LabelledImage]
     unknown_classes: tuple[str, ...]
     unknown_images: int
+    layouts: tuple[SceneLayout, ...]
+    without_val: tuple[Path, ...]
 
 
 def find_human_images(
@@ -88,29 +99,44 @@ def find_human_images(
     """List images of several data sets; each is LIP where its folder ``TrainVal_images`` says so.
 
     Folder pairs (``images/`` with ``labels/``, ``masks/`` or ``annotations/``) have no official split: every eighth
-    image, in name order, is held back. Of LIP only the `splits` are read; the others need not be there.
+    image, in name order, is held back. Of LIP only the `splits` are read; the others need not be there. Where training
+    images are asked for, held-out ones may be missing.
 
     Raises:
         KinetError: a folder that is missing or empty, or has neither layout.
     """
     train: list[MaskedImage] = []
     val: list[MaskedImage] = []
-    without_mask = 0
+    without_mask: list[Path] = []
+    layouts: list[HumanLayout] = []
+    without_val: list[Path] = []
     for data_dir in data_dirs:
         _check_dir(data_dir)
         is_lip = (data_dir / "TrainVal_images").is_dir()
         if layout == HumanLayout.LIP or (layout is None and is_lip):
+            layouts.append(HumanLayout.LIP)
             for split in splits:
+                if split == "val" and "train" in splits and not _has_lip_val(data_dir):
+                    without_val.append(data_dir)
+                    continue
                 found = read_lip(data_dir, split)
                 (train if split == "train" else val).extend(found.images)
-                without_mask += len(found.without_mask)
+                without_mask += found.without_mask
         else:
+            layouts.append(HumanLayout.FOLDERS)
             pairs = pair_by_stem(data_dir / "images", _mask_dir(data_dir))
             held_back = pairs.images[HELD_BACK_EVERY - 1 :: HELD_BACK_EVERY]
             train += [image for i, image in enumerate(pairs.images) if i % HELD_BACK_EVERY != HELD_BACK_EVERY - 1]
             val += held_back
-            without_mask += len(pairs.without_mask)
-    return HumanSource(train, val, without_mask)
+            without_mask += pairs.without_mask
+            if not held_back:
+                without_val.append(data_dir)
+    return HumanSource(train, val, tuple(without_mask), tuple(layouts), tuple(without_val))
+
+
+def _has_lip_val(data_dir: Path) -> bool:
+    """Look for the list of held-out images where `read_lip` does."""
+    return any(next(data_dir.glob(f"{prefix}val_id.txt"), None) for prefix in ("", "TrainVal_*/", "TrainVal_*/*/"))
 
 
 def _check_dir(data_dir: Path) -> None:
@@ -130,16 +156,29 @@ def find_scene_images(
 ) -> SceneSource:
     """List scene images of several data sets, with the Places365 index of their class's name; `splits` alone are read.
 
+    Where training images are asked for, held-out ones may be missing.
+
     Raises:
         KinetError: a folder that is missing, has neither layout, or no image of a Places365 class.
     """
     images: dict[str, list[LabelledImage]] = {split: [] for split in SPLITS}
     unknown_classes: set[str] = set()
     unknown_images = 0
+    layouts: list[SceneLayout] = []
+    without_val: list[Path] = []
     for data_dir in data_dirs:
         _check_dir(data_dir)
         for split in splits:
-            found = _read_split(data_dir, split, layout)
+            read = _read_split(data_dir, split, layout)
+            if read is None and split == "val" and "train" in splits:
+                without_val.append(data_dir)
+                continue
+            if read is None:
+                lists = " or ".join(f"{files.lists[split]} with {files.categories}" for files in LIST_FILES)
+                raise TeacherError(f"{data_dir}: no {split} images; expected {split}/<class>/*.jpg, or {lists}")
+            found, seen = read
+            if split == splits[0]:
+                layouts.append(seen)
             index_of_label = places365_indices(found.class_names)
             for image in found.images:
                 index = index_of_label[image.label]
@@ -150,18 +189,25 @@ def find_scene_images(
                     images[split].append(LabelledImage(image.path, index))
     if not images["train"] and not images["val"]:
         raise TeacherError(f"{', '.join(map(str, data_dirs))}: none of the classes has a name of Places365")
-    return SceneSource(images["train"], images["val"], tuple(sorted(unknown_classes)), unknown_images)
+    return SceneSource(
+        images["train"],
+        images["val"],
+        tuple(sorted(unknown_classes)),
+        unknown_images,
+        tuple(layouts),
+        tuple(without_val),
+    )
 
 
-def _read_split(data_dir: Path, split: str, layout: SceneLayout | None) -> LabelledImages:
-    """Read one split by the layout given, or else by the one seen."""
+def _read_split(data_dir: Path, split: str, layout: SceneLayout | None) -> tuple[LabelledImages, SceneLayout] | None:
+    """Read one split by the layout given, or else by the one seen, and say which; None where there is no such split."""
     if layout != SceneLayout.PLACES365:
         for files in LIST_FILES:
             list_path, categories_path = data_dir / files.lists[split], data_dir / files.categories
             if list_path.is_file() and categories_path.is_file():
                 candidates = [data_dir / name for name in files.image_dirs[split] if (data_dir / name).is_dir()]
-                return read_image_list(list_path, categories_path, candidates[0] if candidates else None)
+                image_dir = candidates[0] if candidates else None
+                return read_image_list(list_path, categories_path, image_dir), SceneLayout.FILE_LIST
     if layout != SceneLayout.FILE_LIST and (data_dir / split).is_dir():
-        return read_class_folders(data_dir / split)
-    lists = " or ".join(f"{files.lists[split]} with {files.categories}" for files in LIST_FILES)
-    raise TeacherError(f"{data_dir}: no {split} images; expected {split}/<class>/*.jpg, or {lists}")
+        return read_class_folders(data_dir / split), SceneLayout.PLACES365
+    return None

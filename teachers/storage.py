@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,35 @@ class Evaluation:
     """One scoring of a teacher.
 
     Attributes:
-        data: names of the data sets' folders.
+        data: absolute paths of the data sets' folders.
         date: ISO 8601 day (UTC).
-        crops: 1 (the centre) or 10; always 1 for human teachers.
         scores: results by name, with the number of images in ``images``.
+        crops: 1 (the centre) or 10; always 1 for human teachers.
+        precision: "float32" or "bfloat16".
+        max_images: bound on the number of images, which were then evenly spread; None for all.
+        layouts: how each data set's images lie.
+        split: of the data sets, "val"; folders without one hold back every eighth image.
+        without_mask: images left out for want of a class map.
+        unknown_images: images left out since Places365 has no class of that name.
+        unknown_classes: the names of those classes.
     """
 
     data: tuple[str, ...]
     date: str
-    crops: int
     scores: dict[str, float]
+    crops: int = 1
+    precision: str = "float32"
+    max_images: int | None = None
+    layouts: tuple[str, ...] = ()
+    split: str = "val"
+    without_mask: int = 0
+    unknown_images: int = 0
+    unknown_classes: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """What a newer scoring must share to take this one's place."""
+        return self.data, self.layouts, self.split, self.crops, self.precision, self.max_images
 
 
 @dataclass(frozen=True)
@@ -52,10 +71,9 @@ class TeacherCard:
         preprocessing: how frames become network input.
         source: where the weights come from, in words or as a URL.
         sha256: hex digest of the weights file.
-        scores: the newest results on held-out data, by name, with the number of images in ``images``; may be empty.
         license: of the weights, as the user stated it.
         person_classes: of a parser whose classes are neither LIP's nor person alone, those that are people; else None.
-        evaluations: every scoring, the newest of each data set and number of crops.
+        evaluations: the newest scoring under each conditions, the latest last.
     """
 
     kind: Kind
@@ -64,15 +82,19 @@ class TeacherCard:
     preprocessing: Preprocessing
     source: str
     sha256: str = ""
-    scores: dict[str, float] = field(default_factory=dict)
     license: str = NO_LICENSE
     person_classes: tuple[int, ...] | None = None
     evaluations: tuple[Evaluation, ...] = ()
 
     def with_evaluation(self, evaluation: Evaluation) -> "TeacherCard":
-        """Return the card with one more scoring, which replaces an older one of the same data and crops."""
-        others = tuple(old for old in self.evaluations if (old.data, old.crops) != (evaluation.data, evaluation.crops))
-        return dataclasses.replace(self, scores=evaluation.scores, evaluations=(*others, evaluation))
+        """Return the card with one more scoring, which replaces an older one under the same conditions."""
+        others = tuple(old for old in self.evaluations if old.conditions != evaluation.conditions)
+        return dataclasses.replace(self, evaluations=(*others, evaluation))
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The latest results, by name; empty where the teacher was not scored."""
+        return self.evaluations[-1].scores if self.evaluations else {}
 
     def to_fields(self) -> dict[str, Any]:
         """Return what the side file holds; of a mean image, which lies with the weights, only that there is one."""
@@ -131,7 +153,7 @@ def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
         with local_copy(weights_path, ".json") as local_path:
             fields = json.loads(side_path(local_path).read_text(encoding="utf-8"))
             card = _card_from_fields(fields, local_path)
-    except (ValueError, KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, safetensors.SafetensorError) as error:
         raise TeacherError(
             f"{path}: not a teacher's side file ({error}); import or train the {kind} teacher again"
         ) from error
@@ -149,18 +171,26 @@ def _card_from_fields(fields: dict[str, Any], weights_path: Path) -> TeacherCard
         preprocessing=_preprocessing_from_fields(fields["preprocessing"], weights_path),
         source=str(fields["source"]),
         sha256=str(fields["sha256"]),
-        scores=_scores_from_fields(fields.get("scores", {})),
         license=str(fields.get("license", NO_LICENSE)),
         person_classes=None if person_classes is None else tuple(map(int, person_classes)),
-        evaluations=tuple(
-            Evaluation(
-                data=tuple(map(str, entry["data"])),
-                date=str(entry["date"]),
-                crops=int(entry["crops"]),
-                scores=_scores_from_fields(entry["scores"]),
-            )
-            for entry in fields.get("evaluations", ())
-        ),
+        evaluations=tuple(map(_evaluation_from_fields, fields.get("evaluations", ()))),
+    )
+
+
+def _evaluation_from_fields(fields: dict[str, Any]) -> Evaluation:
+    max_images = fields.get("max_images")
+    return Evaluation(
+        data=tuple(map(str, fields["data"])),
+        date=str(fields["date"]),
+        scores={str(name): float(value) for name, value in fields["scores"].items()},
+        crops=int(fields["crops"]),
+        precision=str(fields.get("precision", "float32")),
+        max_images=None if max_images is None else int(max_images),
+        layouts=tuple(map(str, fields.get("layouts", ()))),
+        split=str(fields.get("split", "val")),
+        without_mask=int(fields.get("without_mask", 0)),
+        unknown_images=int(fields.get("unknown_images", 0)),
+        unknown_classes=tuple(map(str, fields.get("unknown_classes", ()))),
     )
 
 
@@ -183,10 +213,6 @@ def _preprocessing_from_fields(fields: dict[str, Any], weights_path: Path) -> Pr
         flip_averaging=bool(fields.get("flip_averaging", False)),
         scales=tuple(map(float, fields.get("scales", (1.0,)))),
     )
-
-
-def _scores_from_fields(fields: dict[str, Any]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in fields.items()}
 
 
 def load_teacher(weights_path: Path, kind: Kind) -> tuple[nn.Module, TeacherCard]:

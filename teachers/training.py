@@ -21,6 +21,7 @@ from pipeline.training.precision import autocast
 from pipeline.training.stop import StopRequest
 from teachers.augmentation import IGNORED_CLASS
 from teachers.datasets import Batch, HumanImages, Sample, SceneImages, collate
+from teachers.faults import LeftOut
 from teachers.preprocessing import Preprocessing, normalise
 from teachers.psp import AUX_LOSS_WEIGHT
 
@@ -63,15 +64,19 @@ class TrainingSettings:
     log_every_sec: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "gradient_clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise ValueError(f"max_minutes: expected more than 0, got {self.max_minutes}")
+        for name in ("epochs", "batch_size", "learning_rate", "gradient_clip", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name}: expected more than 0, got {value}")
+        for name in ("weight_decay", "log_every_sec", "loader_workers", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum: expected 0 or more and less than 1, got {self.momentum}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision: expected float32 or bfloat16, got {self.precision!r}")
         if self.schedule not in ("poly", "cosine"):
             raise ValueError(f"schedule: expected poly or cosine, got {self.schedule!r}")
-        if self.loader_workers < 0 or self.seed < 0:
-            raise ValueError(f"loader_workers and seed: expected 0 or more, got {self.loader_workers}, {self.seed}")
 
 
 class TrainingSummary(NamedTuple):
@@ -220,7 +225,7 @@ class _Run:
         self.total_steps = steps_per_epoch * settings.epochs
         self.losses: list[float] = []
         self.images = 0
-        self.faults: dict[str, None] = {}
+        self.left_out = LeftOut()
         self.begin_sec = time.monotonic()
         self.last_log_sec = self.begin_sec
 
@@ -235,12 +240,10 @@ class _Run:
 
     def note_faults(self, batch: Batch) -> None:
         for fault in batch.faults:
-            if fault not in self.faults:
-                log.warning("left out: %s", fault)
-                self.faults[fault] = None
+            self.left_out.note(fault)
 
     def first_fault(self) -> str:
-        return next(iter(self.faults), "the list of images is empty")
+        return next(iter(self.left_out.faults), "the list of images is empty")
 
     def note_step(self, loss: float, num_images: int, epoch: int) -> None:
         self.losses.append(loss)
@@ -268,6 +271,6 @@ class _Run:
             seconds=time.monotonic() - self.begin_sec,
             first_loss=sum(first) / max(1, len(first)),
             last_loss=sum(last) / max(1, len(last)),
-            unusable_images=len(self.faults),
+            unusable_images=len(self.left_out.faults),
             ended_by=ended_by,
         )

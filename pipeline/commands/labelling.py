@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from pipeline.options import require_factory
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,13 +43,6 @@ class LabellingChoice:
     scene_teacher: str
     progress: Literal["auto", "bar", "lines", "none"]
     progress_every: float
-
-
-def _require_factory(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    module, _, function = value.partition(":")
-    if not module or not function:
-        raise click.BadParameter(f"{value!r} is no MODULE:FUNCTION, such as teachers.human:load")
-    return value
 
 
 _OPTIONS = (
@@ -121,14 +115,14 @@ _OPTIONS = (
         "--human-teacher",
         default="teachers.human:load",
         show_default=True,
-        callback=_require_factory,
+        callback=require_factory,
         metavar="MODULE:FUNCTION",
     ),
     click.option(
         "--scene-teacher",
         default="teachers.scene:load",
         show_default=True,
-        callback=_require_factory,
+        callback=require_factory,
         metavar="MODULE:FUNCTION",
     ),
     click.option(

@@ -2,23 +2,27 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from pipeline.errors import TeacherError
+from pipeline.errors import KinetError, TeacherError
 from pipeline.label.settings import TeacherSettings
-from pipeline.label.teacher import NUM_SCENE_CLASSES, NUM_SCENE_LABELS, HumanTeacherProtocol, SceneTeacherProtocol
+from pipeline.label.teacher import (
+    NUM_SCENE_CLASSES,
+    NUM_SCENE_LABELS,
+    HumanTeacherProtocol,
+    SceneLabels,
+    SceneTeacherProtocol,
+)
 from pipeline.store import local_copy
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 _TRIAL_FRAMES = 2
-# What a factory or a teacher of a user's own raises when it does not fit: each becomes one line that names it.
-_MISFITS = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError, SafetensorError)
 
 
 class Teachers(NamedTuple):
@@ -37,11 +41,9 @@ def load_teachers(settings: TeacherSettings, device: torch.device, precision: st
     """
     human = scene = None
     if "human" in settings.kinds:
-        human = make_teacher(settings.human_factory, settings.human_path, device, precision)
-        _try_teacher(settings.human_factory, human, device, _human_fault)
+        human = make_human_teacher(settings.human_factory, settings.human_path, device, precision)
     if "scene" in settings.kinds:
-        scene = make_teacher(settings.scene_factory, settings.scene_path, device, precision)
-        _try_teacher(settings.scene_factory, scene, device, _scene_fault)
+        scene = make_scene_teacher(settings.scene_factory, settings.scene_path, device, precision)
     return Teachers(human, scene, device)
 
 
@@ -63,12 +65,42 @@ def describe_teachers(teachers: Teachers) -> dict[str, str]:
     }
 
 
-def make_teacher(name: str, weights_path: Path, device: torch.device, precision: str) -> Any:
-    """Make a teacher by its factory's ``module:function``.
+def make_human_teacher(name: str, weights_path: Path, device: torch.device, precision: str) -> HumanTeacherProtocol:
+    """Make a human teacher by its factory's ``module:function`` and try it on two black frames.
 
     Raises:
-        TeacherError: there is none, it fails, or what it makes lacks what the protocol asks for.
+        TeacherError: there is no factory, it fails, or what it makes does not follow the protocol.
     """
+    teacher: HumanTeacherProtocol = _make_teacher(name, weights_path, device, precision)
+    with _trial(name):
+        ask_for_masks(name, teacher, _black_frames(device))
+    return teacher
+
+
+def make_scene_teacher(name: str, weights_path: Path, device: torch.device, precision: str) -> SceneTeacherProtocol:
+    """As `make_human_teacher`, of a scene teacher."""
+    teacher: SceneTeacherProtocol = _make_teacher(name, weights_path, device, precision)
+    with _trial(name):
+        ask_for_scenes(name, teacher, _black_frames(device))
+    return teacher
+
+
+def ask_for_masks(name: str, teacher: HumanTeacherProtocol, frames_BHWC: Tensor) -> Tensor:
+    """Ask a teacher for masks; raise TeacherError naming its factory where they are in another form than agreed."""
+    masks = teacher.predict_masks(frames_BHWC)
+    _raise_fault(name, _form_fault("predict_masks", masks, "bool", frames_BHWC.shape[:3]))
+    return masks
+
+
+def ask_for_scenes(name: str, teacher: SceneTeacherProtocol, frames_BHWC: Tensor) -> SceneLabels:
+    """Ask a teacher for scenes; raise TeacherError naming its factory where they are in another form than agreed."""
+    labels = teacher.predict_scenes(frames_BHWC)
+    _raise_fault(name, _scene_fault(labels, len(frames_BHWC)))
+    return labels
+
+
+def _make_teacher(name: str, weights_path: Path, device: torch.device, precision: str) -> Any:
+    """Make a teacher by its factory's ``module:function``, and check its attributes."""
     module_name, _, function_name = name.partition(":")
     if not function_name:
         raise ValueError(f"teacher {name!r}: give the factory as module:function")
@@ -76,17 +108,17 @@ def make_teacher(name: str, weights_path: Path, device: torch.device, precision:
         factory: Callable[..., Any] = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise TeacherError(f"teacher {name}: {error}; give an importable module:function") from error
+    except Exception as error:
+        # The module is a user's own, and may raise anything while it is imported.
+        raise TeacherError(f"teacher {name}: its module fails when imported: {_in_words(error)}") from error
     try:
         inspect.signature(factory).bind(weights_path, device=device, precision=precision)
     except (TypeError, ValueError) as error:
         raise TeacherError(
             f"teacher {name}: its signature must be (weights_path, *, device, precision), but {error}"
         ) from error
-    try:
-        with local_copy(weights_path, ".json") as local_path:
-            teacher = factory(local_path, device=device, precision=precision)
-    except _MISFITS as error:
-        raise TeacherError(f"teacher {name}: its factory failed: {_in_words(error)}") from error
+    with own_code(name, "its factory failed"), local_copy(weights_path, ".json") as local_path:
+        teacher = factory(local_path, device=device, precision=precision)
     for attribute, kind in (("name", str), ("sha256", str), ("preprocessing", object)):
         if not isinstance(getattr(teacher, attribute, None), kind) or getattr(teacher, attribute) is None:
             raise TeacherError(
@@ -96,26 +128,32 @@ def make_teacher(name: str, weights_path: Path, device: torch.device, precision:
     return teacher
 
 
-def _try_teacher(
-    name: str, teacher: Any, device: torch.device, find_fault: Callable[[Any, Tensor], str | None]
-) -> None:
-    """Ask a teacher about black frames; raise TeacherError where it fails or answers in another form than agreed."""
-    frames_BHWC = torch.zeros(_TRIAL_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3, dtype=torch.uint8, device=device)
+@contextmanager
+def own_code(name: str, what: str) -> Iterator[None]:
+    """Turn whatever a user's own factory or teacher raises into a TeacherError that names it and says `what` failed."""
     try:
-        fault = find_fault(teacher, frames_BHWC)
-    except _MISFITS as error:
-        fault = f"failed on {_TRIAL_FRAMES} black frames: {_in_words(error)}"
+        yield
+    except KinetError:
+        raise
+    except Exception as error:
+        raise TeacherError(f"teacher {name}: {what}: {_in_words(error)}") from error
+
+
+def _trial(name: str) -> AbstractContextManager[None]:
+    return own_code(name, f"failed on {_TRIAL_FRAMES} black frames")
+
+
+def _black_frames(device: torch.device) -> Tensor:
+    return torch.zeros(_TRIAL_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3, dtype=torch.uint8, device=device)
+
+
+def _raise_fault(name: str, fault: str | None) -> None:
     if fault:
         raise TeacherError(f"teacher {name}: {fault}")
 
 
-def _human_fault(teacher: HumanTeacherProtocol, frames_BHWC: Tensor) -> str | None:
-    return _form_fault("predict_masks", teacher.predict_masks(frames_BHWC), "bool", frames_BHWC.shape[:3])
-
-
-def _scene_fault(teacher: SceneTeacherProtocol, frames_BHWC: Tensor) -> str | None:
-    labels = teacher.predict_scenes(frames_BHWC)
-    shape = torch.Size([len(frames_BHWC), NUM_SCENE_LABELS])
+def _scene_fault(labels: SceneLabels, num_frames: int) -> str | None:
+    shape = torch.Size([num_frames, NUM_SCENE_LABELS])
     fault = _form_fault("predict_scenes(...).indices_BK", labels.indices_BK, "int64", shape)
     fault = fault or _form_fault("predict_scenes(...).probs_BK", labels.probs_BK, "float", shape)
     if fault:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 COUNTS = frozenset({"images", "unreadable"})
+LEFT_OUT = ("without_mask", "unknown_images", "unknown_classes")
 
 
 def card_lines(card: Any, weights_path: Path) -> list[str]:
@@ -18,10 +19,21 @@ def card_lines(card: Any, weights_path: Path) -> list[str]:
     ]
     for evaluation in card.evaluations:
         crops = ", 10 crops" if evaluation.crops == 10 else ""
-        lines.append(f"  scored   {' + '.join(evaluation.data)}{crops}, {evaluation.date}")
-        lines += [f"  {line}" for line in score_lines(evaluation.scores)]
-    if card.scores and not card.evaluations:
-        lines += score_lines(card.scores)
+        some = "" if evaluation.max_images is None else f", at most {evaluation.max_images} images"
+        names = " + ".join(evaluation.data)
+        lines.append(f"  scored   {names}{crops}, {evaluation.precision}{some}, {evaluation.date}")
+        lines += [f"  {line}" for line in evaluation_lines(evaluation)]
+    return lines
+
+
+def evaluation_lines(evaluation: Any) -> list[str]:
+    """Write the scores of a `teachers.storage.Evaluation`, and what was left out."""
+    lines = score_lines(evaluation.scores)
+    if evaluation.without_mask:
+        lines.append(f"  left out  {evaluation.without_mask} images without a class map")
+    if evaluation.unknown_images:
+        names = ", ".join(evaluation.unknown_classes)
+        lines.append(f"  left out  {evaluation.unknown_images} images of classes that Places365 lacks: {names}")
     return lines
 
 

@@ -1,7 +1,6 @@
 """`kinet-pipeline teacher`: import, train and score the two teachers."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from teachers.commands.options import (
     layout_option,
     max_val_option,
 )
+from teachers.commands.progress import show_progress
 from teachers.commands.teacher_evaluate import evaluate
 from teachers.commands.teacher_import import import_
 
@@ -73,15 +73,15 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a teacher on images and write it into the workspace, with its scores on the held-out images."""
-    from teachers.architectures import Kind, default_preprocessing
+    from teachers.architectures import Kind
     from teachers.jobs import TeacherRequest, train_teacher
     from teachers.training import TrainingSettings
 
-    _log_to_stderr()
+    show_progress()
     check_layout(kind, layout)
     try:
-        default_preprocessing(Kind(kind), input_size)
         request = TeacherRequest(
+            kind=Kind(kind),
             data_dirs=data_dirs,
             architecture=architecture or DEFAULT_ARCHITECTURES[kind],
             classes=_choose_classes(kind, classes, merge_parts),
@@ -93,7 +93,7 @@ def train(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    result = train_teacher(Kind(kind), request, workspace.teacher_path(kind))
+    result = train_teacher(request, workspace.teacher_path(kind))
     _show(result.card, as_json, workspace.teacher_path(kind), training=result.summary._asdict())
 
 
@@ -116,29 +116,25 @@ def _choose_classes(kind: str, classes: str | None, merge_parts: bool) -> int:
 def show(workspace: Workspace, as_json: bool, kind: str | None) -> None:
     """Say what the workspace's teachers are."""
     from teachers.architectures import Kind
-    from teachers.storage import read_card
+    from teachers.storage import read_card, side_path
 
-    cards = {name: read_card(workspace.teacher_path(name), Kind(name)) for name in ([kind] if kind else KINDS)}
+    paths = {name: workspace.teacher_path(name) for name in ([kind] if kind else KINDS)}
+    cards = {
+        name: read_card(path, Kind(name)) if kind or path.is_file() or side_path(path).is_file() else None
+        for name, path in paths.items()
+    }
     if as_json:
-        click.echo(json.dumps({name: card.to_fields() for name, card in cards.items()}))
+        click.echo(json.dumps({name: card and card.to_fields() for name, card in cards.items()}))
         return
-    lines = [line for name, card in cards.items() for line in card_lines(card, workspace.teacher_path(name))]
-    click.echo("\n".join(lines))
+    for name, card in cards.items():
+        click.echo("\n".join(card_lines(card, paths[name])) if card else f"{name}: none")
 
 
 def _show(card: Any, as_json: bool, weights_path: Path, training: dict[str, Any]) -> None:
     """Print the card of a teacher that was just trained, for machines with what its training did."""
     if as_json:
-        click.echo(json.dumps(card.to_fields() | {"training": training, "path": str(weights_path)}))
+        click.echo(
+            json.dumps(card.to_fields() | {"scores": card.scores, "training": training, "path": str(weights_path)})
+        )
         return
     click.echo("\n".join(card_lines(card, weights_path)))
-
-
-def _log_to_stderr() -> None:
-    """Send the teachers' progress to stderr."""
-    logger = logging.getLogger("teachers")
-    logger.setLevel(logging.INFO)
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from pipeline.errors import option_errors
-from pipeline.options import debug_option, json_option, workspace_option
+from pipeline.options import debug_option, json_option, require_factory, workspace_option
 from pipeline.workspace import Workspace
-from teachers.commands.cards import score_lines
+from teachers.commands.cards import LEFT_OUT, evaluation_lines, score_lines
 from teachers.commands.options import check_layout, data_option, kind_argument, layout_option, max_val_option
+from teachers.commands.progress import show_progress
 
 
 @click.command("evaluate")
@@ -20,7 +21,12 @@ from teachers.commands.options import check_layout, data_option, kind_argument, 
 @max_val_option
 @click.option("--crops", type=click.Choice(("1", "10")), default="1", show_default=True, help="Scene: centre, or ten.")
 @click.option("--precision", type=click.Choice(("auto", "float32", "bfloat16")), default="float32", show_default=True)
-@click.option("--factory", metavar="MODULE:FUNCTION", help="A teacher of your own, made as `label` makes it.")
+@click.option(
+    "--factory",
+    metavar="MODULE:FUNCTION",
+    callback=require_factory,
+    help="A teacher of your own, made as `label` makes it.",
+)
 @click.option("--weights", "weights_path", type=click.Path(path_type=Path), metavar="FILE", help="With --factory.")
 @json_option
 @workspace_option
@@ -45,23 +51,24 @@ def evaluate(
     from teachers.published import PUBLISHED
     from teachers.scoring import ScoringRequest, score_factory, score_teacher_file
 
+    show_progress()
     check_layout(kind, layout)
     if weights_path is not None and factory is None:
         raise click.UsageError("--weights goes with --factory; the workspace's teacher is scored without it")
-    if factory is not None and ":" not in factory:
-        raise click.UsageError(f"--factory {factory}: expected MODULE:FUNCTION, such as my_teacher:load")
     with option_errors():
         request = ScoringRequest(data_dirs, layout, max_val_images, int(crops), precision)
     path = workspace.teacher_path(kind)
     if factory is None:
-        scores = score_teacher_file(Kind(kind), path, request).scores
+        evaluation = score_teacher_file(Kind(kind), path, request).evaluations[-1]
     else:
-        scores = score_factory(Kind(kind), factory, weights_path or path, request)
+        evaluation = score_factory(Kind(kind), factory, weights_path or path, request)
     published = PUBLISHED[Kind(kind)]
     if as_json:
-        click.echo(json.dumps(scores | {"published": [dataclasses.asdict(result) for result in published]}))
+        left_out = {name: getattr(evaluation, name) for name in LEFT_OUT}
+        others = {"published": [dataclasses.asdict(result) for result in published]}
+        click.echo(json.dumps(evaluation.scores | left_out | others))
         return
-    lines = score_lines(scores)
+    lines = evaluation_lines(evaluation)
     for result in published:
         lines.append(f"published for {result.architecture} on {result.data} ({result.source}):")
         lines += score_lines(result.scores)

@@ -104,7 +104,7 @@ def test_scores_stay_with_the_teacher_that_they_are_of(tmp_path: Path, weights: 
     torch.save(weights, tmp_path / "a.pth")
     first = tmp_path / "one" / "x.safetensors"
     import_teacher(Kind.SCENE, tmp_path / "a.pth", first, ImportRequest(architecture="squeezenet1_1"))
-    scored = read_card(first, Kind.SCENE).with_evaluation(Evaluation(("d",), "2026-01-01", 1, {"top1": 0.5}))
+    scored = read_card(first, Kind.SCENE).with_evaluation(Evaluation(("d",), "2026-01-01", {"top1": 0.5}))
     write_card(scored, first)
     second = tmp_path / "two" / "x.safetensors"
     same = ImportRequest(input_size=(224, 224), license="CC BY")

@@ -1,15 +1,17 @@
 """Scoring: into the card with data and day, beside published figures; a user's own teacher likewise."""
 
+import dataclasses
 import datetime
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from teachers.architectures import Kind, build_network, default_preprocessing
-from teachers.storage import TeacherCard, read_card, save_teacher
+from teachers.storage import Evaluation, TeacherCard, read_card, save_teacher
 from tests.teachers.conftest import write_scenes
 from tests.teachers.test_teacher_command import run
 
@@ -36,16 +38,17 @@ def test_scores_go_into_the_card(workspace: Path, capsys: pytest.CaptureFixture[
         published = {entry["architecture"]: entry for entry in scores.pop("published")}
         assert published["resnet152"]["scores"] == {"top1": 0.5474, "top5": 0.8498}
         assert "README" in published["resnet152"]["source"]
+        assert (scores.pop("without_mask"), scores.pop("unknown_images"), scores.pop("unknown_classes")) == (0, 0, [])
         assert set(scores) == {"top1", "top5", "images", "unreadable"}
     card = read_card(workspace / "teachers" / "scene.safetensors", Kind.SCENE)
     assert [(entry.data, entry.crops, entry.date) for entry in card.evaluations] == [
-        (("scenes",), 10, today),
-        (("scenes",), 1, today),
+        ((str(scenes),), 10, today),
+        ((str(scenes),), 1, today),
     ]
     assert card.scores == scores
     code, out, _ = run(["teacher", "show", "scene", "--workspace", str(workspace)], capsys)
     assert code == 0
-    assert f"scored   scenes, 10 crops, {today}" in out
+    assert f"scored   {scenes}, 10 crops, float32, {today}" in out
     assert "license  not stated" in out
 
 
@@ -56,6 +59,67 @@ def test_wrong_ways_to_score_are_named(workspace: Path, capsys: pytest.CaptureFi
     assert (code, "--weights goes with --factory" in err) == (2, True)
     code, _, err = run([*common, "--factory", "tests.teachers.absent:load"], capsys)
     assert (code, "give an importable module:function" in err) == (1, True)
+
+
+def test_scores_under_other_conditions_stand_beside_each_other() -> None:
+    card = TeacherCard(Kind.SCENE, "squeezenet1_1", 365, default_preprocessing(Kind.SCENE), "a test")
+    first = Evaluation(("/a/val",), "2026-01-01", {"top1": 0.5}, layouts=("places365",))
+    changes: tuple[dict[str, Any], ...] = (
+        {"data": ("/b/val",)},
+        {"crops": 10},
+        {"precision": "bfloat16"},
+        {"max_images": 7},
+        {"layouts": ("file-list",)},
+    )
+    for evaluation in (first, *(dataclasses.replace(first, **change) for change in changes)):
+        card = card.with_evaluation(evaluation)
+    assert len(card.evaluations) == 1 + len(changes)
+    again = card.with_evaluation(dataclasses.replace(first, date="2026-02-02", scores={"top1": 0.6}))
+    assert len(again.evaluations) == len(card.evaluations)
+    assert again.scores == {"top1": 0.6}
+    assert "scores" not in again.to_fields()
+
+
+def test_what_is_left_out_is_counted_and_named(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = write_scenes(workspace / "scenes", ("airfield", "my_room"), 1)
+    common = ["teacher", "evaluate", "scene", "--data", str(scenes), "--workspace", str(workspace)]
+    code, out, _ = run(common, capsys)
+    assert code == 0
+    assert "left out  2 images of classes that Places365 lacks: my_room" in out
+    scored = read_card(workspace / "teachers" / "scene.safetensors", Kind.SCENE).evaluations[-1]
+    assert (scored.unknown_images, scored.unknown_classes, scored.layouts) == (2, ("my_room",), ("places365",))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("strips", r"predict_masks must be bool [1, 48, 64], found bool [1, 48, 60]"),
+        ("fails_on_others", "failed on frames of [1, 48, 64, 3]: ZeroDivisionError"),
+        ("floats", "predict_masks must be bool [2, 256, 340]"),
+    ],
+)
+def test_a_users_own_teacher_is_tried_and_checked(
+    function: str, message: str, people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.pth").touch()
+    arguments = ["--data", str(people_dir), "--weights", str(tmp_path / "w.pth"), "--workspace", str(tmp_path)]
+    factory = f"tests.pipeline.label.wrong_teachers:{function}"
+    code, out, err = run(["teacher", "evaluate", "human", *arguments, "--factory", factory], capsys)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_auto_precision_is_resolved_before_the_factory(
+    people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.pth").touch()
+    arguments = ["--data", str(people_dir), "--weights", str(tmp_path / "w.pth"), "--workspace", str(tmp_path)]
+    factory = "tests.pipeline.label.wrong_teachers:wants_known_precision"
+    command = ["teacher", "evaluate", "human", *arguments, "--precision", "auto", "--factory", factory, "--json"]
+    code, out, _ = run(command, capsys)
+    assert code == 0
+    assert json.loads(out)["mask_iou"] == 0
 
 
 @pytest.mark.realdata

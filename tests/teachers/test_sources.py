@@ -1,6 +1,7 @@
 """Layouts on disk to lists of images."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_folders_hold_back_every_eighth_and_count_images_without_a_map(tmp_path:
     two = write_folder_pairs(tmp_path / "two", 8)
     (one / "labels" / "016.png").unlink()
     source = find_human_images([one, two])
-    assert source.without_mask == 1
+    assert [path.name for path in source.without_mask] == ["016.jpg"]
     assert [image.image_path.stem for image in source.val] == ["007", "015", "007"]
     assert len(source.train) == 16 - 16 // HELD_BACK_EVERY + 7
     assert not set(source.train) & set(source.val)
@@ -41,7 +42,7 @@ def test_lip_is_recognised_and_keeps_its_split(tmp_path: Path) -> None:
     source = find_human_images([tmp_path])
     assert [image.image_path.name for image in source.train] == ["12_3.jpg", "45_6.jpg"]
     assert [image.mask_path.name for image in source.val] == ["7_8.png"]
-    assert source.without_mask == 2
+    assert len(source.without_mask) == 2
 
 
 @pytest.mark.parametrize("make", [False, True])
@@ -91,3 +92,23 @@ def test_real_miniplaces_maps_96_of_100_classes() -> None:
     source = find_scene_images([Path(os.environ["KINET_REAL_DATA"]) / "miniplaces"])
     assert len(source.unknown_classes) == 4
     assert len({image.label for image in source.train}) == 96
+
+
+def test_training_needs_no_held_out_images(tmp_path: Path) -> None:
+    scenes = write_scenes(tmp_path / "scenes", ("airfield",), 2)
+    shutil.rmtree(scenes / "val")
+    source = find_scene_images([scenes])
+    assert (len(source.train), source.val, source.without_val) == (2, [], (scenes,))
+    with pytest.raises(TeacherError, match="no val images"):
+        find_scene_images([scenes], splits=("val",))
+    few = find_human_images([write_folder_pairs(tmp_path / "few", 3)])
+    assert (len(few.train), few.val, few.without_val) == (3, [], (tmp_path / "few",))
+
+
+@pytest.mark.parametrize("name", ["data_256_standard", "data_large_standard"])
+def test_torchvisions_folder_names_are_known(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "categories_places365.txt").write_text("/a/airfield 0\n")
+    (tmp_path / "places365_train_standard.txt").write_text("/a/airfield/1.jpg 0\n")
+    source = find_scene_images([tmp_path], splits=("train",))
+    assert [image.path for image in source.train] == [tmp_path / name / "a/airfield/1.jpg"]

@@ -11,7 +11,7 @@ import torch
 from pipeline.errors import TeacherError
 from teachers import human, scene
 from teachers.architectures import Kind, build_network, default_preprocessing
-from teachers.storage import TeacherCard, load_teacher, save_teacher, side_path
+from teachers.storage import Evaluation, TeacherCard, load_teacher, save_teacher, side_path
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def card_of(kind: Kind, architecture: str, classes: int) -> TeacherCard:
         classes=classes,
         preprocessing=default_preprocessing(kind, (32, 40)),
         source="a test",
-        scores={"mask_iou": 0.5},
+        evaluations=(Evaluation(("/data",), "2026-01-01", {"mask_iou": 0.5}, max_images=3, unknown_classes=("x",)),),
     )
 
 

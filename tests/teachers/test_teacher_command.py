@@ -46,11 +46,17 @@ def test_train_evaluate_and_show(people_dir: Path, tmp_path: Path, capsys: pytes
     assert code == 0
     scores = json.loads(out)
     assert scores.pop("published")[0]["architecture"] == "pspnet_lip_densenet121"
+    assert [scores.pop(name) for name in ("without_mask", "unknown_images", "unknown_classes")] == [0, 0, []]
     assert scores == card["scores"]
 
     code, out, _ = run(["teacher", "show", "human", "--json", "--workspace", workspace], capsys)
     assert code == 0
     assert json.loads(out)["human"]["sha256"] == card["sha256"]
+
+    code, out, _ = run(["teacher", "show", "--workspace", workspace], capsys)
+    assert code == 0
+    assert "human teacher pspnet_squeezenet1_1" in out
+    assert out.endswith("scene: none\n")
 
 
 def test_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,10 +104,15 @@ def test_our_own_file_must_be_whole(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["import", "scene", "absent", "--mean-values", "1,2"], 2, "expected 3 numbers"),
         (["import", "scene", "absent", "--mean-values", "1,2,3", "--mean-image", "x"], 2, "not both"),
         (["import", "human", "absent", "--person-classes", "x"], 2, "list of numbers"),
-        (["evaluate", "scene", "--data", ".", "--factory", "load"], 2, "expected MODULE:FUNCTION"),
+        (["evaluate", "scene", "--data", ".", "--factory", "load"], 2, "is no MODULE:FUNCTION"),
         (["train", "human", "--data", "absent"], 1, "absent: no such folder"),
         (["train", "scene", "--data", "absent", "--classes", "2"], 2, "365 classes"),
         (["train", "human", "--data", "absent", "--lr", "-1"], 2, "learning_rate"),
+        (["train", "human", "--data", "absent", "--lr", "inf"], 2, "learning_rate"),
+        (["train", "human", "--data", "absent", "--weight-decay", "nan"], 2, "weight_decay"),
+        (["train", "human", "--data", "absent", "--max-minutes", "nan"], 2, "max_minutes"),
+        (["train", "human", "--data", "absent", "--architecture", "pspnet_semseg_resnet50"], 2, "only be imported"),
+        (["train", "scene", "--data", "absent", "--architecture", "inception_v3"], 2, "only be imported"),
         (["train", "human", "--data", "absent", "--input-size", "12"], 2, "128x168"),
         (["train", "human", "--data", "absent", "--input-size", "2x2"], 2, "height"),
         (["train", "human", "--data", ".", "--layout", "places365"], 2, "lip or folders"),

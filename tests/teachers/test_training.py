@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from manifests.images import MaskedImage
 from pipeline.errors import TeacherError
 from teachers.architectures import Kind, build_network, default_preprocessing
 from teachers.augmentation import HumanAugmentation
 from teachers.datasets import HumanImages, read_masked_image, sample_generator
+from teachers.faults import MAX_NAMED, LeftOut
 from teachers.jobs import TeacherRequest, TeacherResult, train_teacher
 from teachers.psp import pspnet_squeezenet1_1
 from teachers.sources import HELD_BACK_EVERY, find_human_images
@@ -22,6 +26,7 @@ torch.set_num_threads(1)
 def request_of(data_dir: Path, kind: Kind, settings: TrainingSettings) -> TeacherRequest:
     human = kind == Kind.HUMAN
     return TeacherRequest(
+        kind=kind,
         data_dirs=(data_dir,),
         architecture="pspnet_squeezenet1_1" if human else "squeezenet1_1",
         classes=2 if human else 365,
@@ -36,7 +41,7 @@ def request_of(data_dir: Path, kind: Kind, settings: TrainingSettings) -> Teache
 def train_people(people_dir: Path, target: Path, **changes: int) -> TeacherResult:
     values = {"epochs": 12, "batch_size": 4, "seed": 1} | changes
     settings = TrainingSettings(learning_rate=0.02, schedule="poly", **values)  # type: ignore[arg-type]
-    return train_teacher(Kind.HUMAN, request_of(people_dir, Kind.HUMAN, settings), target)
+    return train_teacher(request_of(people_dir, Kind.HUMAN, settings), target)
 
 
 def test_a_human_teacher_learns_from_tiny_images(people_dir: Path, tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ def test_a_seed_gives_the_same_teacher_whoever_reads_the_images(people_dir: Path
 def test_a_scene_teacher_learns_and_classes_without_a_places365_name_are_left_out(tmp_path: Path) -> None:
     data_dir = write_scenes(tmp_path / "scenes", ("airfield", "beach", "my_own_room"), 6)
     settings = TrainingSettings(epochs=10, batch_size=6, learning_rate=0.02, schedule="cosine")
-    card, summary = train_teacher(Kind.SCENE, request_of(data_dir, Kind.SCENE, settings), tmp_path / "s.safetensors")
+    card, summary = train_teacher(request_of(data_dir, Kind.SCENE, settings), tmp_path / "s.safetensors")
     assert summary.images == 120  # two classes of six, ten times
     assert summary.last_loss < summary.first_loss
     assert card.classes == 365
@@ -159,3 +164,20 @@ def test_samples_differ_by_seed_epoch_and_index() -> None:
 def test_networks_are_named_one_by_one() -> None:
     with pytest.raises(TeacherError, match="unknown architecture"):
         build_network(Kind.SCENE, "pspnet_densenet121", 365)
+
+
+def test_an_image_that_is_read_smaller_fits_its_map(tmp_path: Path) -> None:
+    # At an eighth of its size, rounded up, the proportions are no longer the map's.
+    Image.fromarray(np.zeros((513, 1100, 3), np.uint8)).save(tmp_path / "w.jpg")
+    Image.fromarray(np.zeros((513, 1100), np.uint8)).save(tmp_path / "w.png")
+    sample = read_masked_image(MaskedImage(tmp_path / "w.jpg", tmp_path / "w.png"), 2, at_least=(128, 128))
+    assert sample.image.shape[1] < 513
+    assert sample.target.shape == (513, 1100)
+
+
+def test_only_the_first_faults_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    left_out = LeftOut()
+    for number in [*range(50), *range(50)]:
+        left_out.note(f"image {number}")
+    assert len(left_out.faults) == 50
+    assert len(caplog.records) == MAX_NAMED + 1

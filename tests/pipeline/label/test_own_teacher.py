@@ -80,6 +80,19 @@ def test_a_scene_teacher_that_does_not_fit_is_one_line(factory: str, message: st
         load_teachers(settings, torch.device("cpu"), "float32")
 
 
+@pytest.mark.parametrize("body", ["def load(:", "nothing", "1 / 0", "class Odd(Exception): pass\nraise Odd('x')"])
+def test_a_module_that_cannot_be_imported_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    module = f"broken_{hash(body) % 10**8}"
+    (tmp_path / f"{module}.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = TeacherSettings(Path("none"), Path("none"), f"{module}:load", TOY_SCENE, kinds=("human",))
+    with pytest.raises(TeacherError, match=f"teacher {module}:load: its module fails when imported") as caught:
+        load_teachers(settings, torch.device("cpu"), "float32")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_wrong_teacher_ends_the_run_before_any_video_and_any_plan(bench: Bench) -> None:
     name = "tests.pipeline.label.wrong_teachers:small"
     result = run(bench, "label", "--workers", "0", "--human-teacher", name, "--scene-teacher", TOY_SCENE)

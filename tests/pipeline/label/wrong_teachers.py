@@ -55,3 +55,17 @@ def far_scenes(weights_path, *, device, precision):  # type: ignore[no-untyped-d
 
 def rising_scenes(weights_path, *, device, precision):  # type: ignore[no-untyped-def]
     return _scene(torch.zeros(2, 5, dtype=torch.int64), torch.linspace(0, 1, 5).expand(2, 5))
+
+
+def strips(weights_path, *, device, precision):  # type: ignore[no-untyped-def]
+    return _human(lambda frames: (frames[..., 0] if frames.shape[2] == 340 else frames[:, :, :60, 0]) > 0)
+
+
+def fails_on_others(weights_path, *, device, precision):  # type: ignore[no-untyped-def]
+    return _human(lambda frames: frames[..., 0] > 1 // (frames.shape[2] // 340))
+
+
+def wants_known_precision(weights_path, *, device, precision):  # type: ignore[no-untyped-def]
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(precision)
+    return _human(lambda frames: torch.zeros(frames.shape[:3], dtype=torch.bool))
