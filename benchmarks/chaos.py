@@ -215,7 +215,7 @@ def wait_for_orphans(tally: Tally) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         names = [command_line(pid) for pid in descendants(os.getpid())]
-        if not any("ShardWorker" in name or "decoder_process" in name for name in names):
+        if not any("LabellingActor" in name or "decoder_process" in name for name in names):
             return
         time.sleep(0.5)
     tally.faults.append("workers or decoders outlive their command")

@@ -76,7 +76,7 @@ def terminate_driver(scene: Scene) -> str:
 
 def kill_worker(scene: Scene) -> str:
     """End a labelling worker, as the kernel does when memory runs out."""
-    return _signal_process(scene, "ray::ShardWorker")
+    return _signal_process(scene, "ray::LabellingActor")
 
 
 def kill_decoder(scene: Scene) -> str:
@@ -95,7 +95,7 @@ def lose_node(scene: Scene) -> str:
 
 def fill_disk(scene: Scene) -> str:
     """Let a worker's files grow no further, so that its next write fails as on a full disk; wait for the command."""
-    pid = scene.choose_process("ray::ShardWorker")
+    pid = scene.choose_process("ray::LabellingActor")
     if pid is None:
         return "no worker just then"
     try:

@@ -9,6 +9,7 @@ KinetError                     (manifests.errors) one line on stderr, exit code 
 ├── PlanError                  a plan that contradicts what is on disk (fingerprint, manifest changed)
 ├── TeacherError               a teacher file that is missing, malformed, or holds code
 ├── LabellingError             a teacher or a worker fails on shards, for no fault of their videos
+├── PredictionError            a teacher raises an error on frames, or gives labels that are none
 ├── CheckpointError            a checkpoint or file of weights that is missing, damaged, holds code or is of another run
 └── InterruptedRun             SIGINT or SIGTERM; exit code 130 or 143
 """
@@ -27,6 +28,7 @@ __all__ = [
     "ManifestError",
     "OptionError",
     "PlanError",
+    "PredictionError",
     "Reason",
     "ShardError",
     "TeacherError",
@@ -51,6 +53,7 @@ class Reason(StrEnum):
     CRASHED = "crashed"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
+    TEACHER_FAILED = "teacher_failed"
 
 
 class OptionError(KinetError):
@@ -103,6 +106,22 @@ class TeacherError(KinetError):
 
 class LabellingError(KinetError):
     """A teacher or a worker fails on a shard, for no fault of its videos."""
+
+
+class PredictionError(KinetError):
+    """A teacher raised an error on frames, or gave labels that are none, such as NaN.
+
+    Attributes:
+        with_videos: videos were in the teachers; else it was a batch of plain frames, which is no video's doing.
+    """
+
+    def __init__(self, message: str, with_videos: bool) -> None:
+        super().__init__(message, with_videos)
+        self.message = message
+        self.with_videos = with_videos
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class CheckpointError(KinetError):

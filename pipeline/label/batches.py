@@ -59,6 +59,13 @@ class TeacherBatches:
         self._filled = 0
         self._pending: _Pending | None = None
         self.busy_sec = 0.0
+        self._started_sec: float | None = None
+
+    @property
+    def present_sec(self) -> float:
+        """How long the teachers have been at work since they were last asked, or 0; for other threads."""
+        started = self._started_sec
+        return 0.0 if started is None else time.monotonic() - started
 
     def add(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
         """Take frames uint8 [n, H, W, 3] in; return the rows of every batch that is finished, in order."""
@@ -80,7 +87,7 @@ class TeacherBatches:
 
     def _run(self) -> list[FrameRows]:
         """Start the batch that is filled; return the rows of those before it, and on a processor its own."""
-        started = time.monotonic()
+        started = self._started_sec = time.monotonic()
         frames_BHWC = self._buffers[0].to(self._teachers.device, non_blocking=True)
         human, scene = self._teachers.human, self._teachers.scene
         masks_BHW = human.predict_masks(frames_BHWC) if human else None
@@ -91,6 +98,7 @@ class TeacherBatches:
             results = tuple(result if result is None else result.to("cpu", non_blocking=True) for result in results)
             arrived = torch.cuda.Event()
             arrived.record()
+        self._started_sec = None
         self.busy_sec += time.monotonic() - started
         before = self._fetch()
         self._pending = _Pending(results, self._filled, arrived)
@@ -102,11 +110,12 @@ class TeacherBatches:
         """Wait for the pending batch, if there is one, and return its rows."""
         if self._pending is None:
             return []
-        started = time.monotonic()
+        started = self._started_sec = time.monotonic()
         results, kept, arrived = self._pending
         self._pending = None
         if arrived is not None:
             arrived.synchronize()
         masks, indices, probs = (result if result is None else result[:kept].cpu().numpy() for result in results)
+        self._started_sec = None
         self.busy_sec += time.monotonic() - started
         return [FrameRows(kept, masks, indices, probs)]

@@ -1,21 +1,24 @@
-"""The labelling workers on a Ray cluster: started, found ready, given work, replaced when they die.
+"""The labelling workers on a Ray cluster: started, found ready, given work, watched, replaced when they die.
 
 A worker gets work only after it loaded its teachers. A worker that cannot start yet, because a node is gone, waits
-until the node or another one is there; the others go on without it.
+until the node or another one is there; the others go on without it. One that meets a fault of its node rests for a
+while, so that its node's place is not filled with the next one to meet it.
 """
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from pipeline.errors import KinetError, LabellingError
-from pipeline.label import worker as plain
+from pipeline.errors import KinetError, LabellingError, PredictionError
+from pipeline.label.actor import Committed, Died, Failed, Faulted, Hung, Member
 from pipeline.label.description import WorkerDescription
+from pipeline.label.faults import explain_error
+from pipeline.label.settings import ClusterSettings
 from pipeline.label.shard_queue import ShardRun
 from pipeline.shards import Receipt
 
@@ -24,121 +27,72 @@ logger = logging.getLogger(__name__)
 # Starts that fail one after the other, while no worker is at work, before it is hopeless: nodes that go take some.
 MAX_FAILED_STARTS = 6
 START_PAUSE_SEC = 5.0
-
-
-class ShardWorker(plain.ShardWorker):
-    """A labelling worker as an actor; the class's name is what `ps` shows."""
-
-    def ready(self) -> tuple[str, WorkerDescription]:
-        """Load the teachers; say on which node, and what they are."""
-        return ray.get_runtime_context().get_node_id(), self.describe()
-
-
-@dataclass(eq=False)
-class Worker:
-    """One actor.
-
-    Attributes:
-        handle: of the actor.
-        started_sec: when it was asked for.
-        node_id: where it is; "" until it is ready.
-        run: what it is labelling.
-        num_shards: it has committed.
-        frames: it has labelled.
-        frames_asked: its answer on the way, to how many that is.
-    """
-
-    handle: Any
-    started_sec: float
-    node_id: str = ""
-    run: ShardRun | None = None
-    num_shards: int = 0
-    frames: int = 0
-    frames_asked: Any = None
-
-
-class Committed(NamedTuple):
-    """A run ended in a committed shard."""
-
-    run: ShardRun
-    receipt: Receipt
-
-
-class Died(NamedTuple):
-    """A run's worker died; `excused` where its node is gone."""
-
-    run: ShardRun
-    excused: bool
-
-
-class Failed(NamedTuple):
-    """A run ended in an error that is no fault of data or environment, such as a teacher's own."""
-
-    run: ShardRun
-    why: str
+# Faults of data or environment, with no worker that has met none, before they are everybody's.
+MAX_FAULTS = 3
+FIRST_REST_SEC, LONGEST_REST_SEC = 2.0, 300.0
 
 
 class Crew:
     """The workers of one labelling job.
 
     Args:
-        start_actor: ask Ray for one more `ShardWorker`.
-        needs: what one worker asks of a node, in words.
-        start_timeout_sec: how long all workers may be waiting for a place or for their teachers.
-        shards_per_worker: after so many shards a worker makes place for a fresh one.
+        start_actor: ask Ray for one more `LabellingActor`.
+        describe_needs: what one worker asks of a node, in words.
+        settings: how patient to be.
     """
 
     def __init__(
-        self, start_actor: Callable[[], Any], needs: str, *, start_timeout_sec: float, shards_per_worker: int
+        self, start_actor: Callable[[], Any], describe_needs: Callable[[], str], settings: ClusterSettings
     ) -> None:
         self._start_actor = start_actor
-        self._needs = needs
-        self._start_timeout_sec = start_timeout_sec
-        self._shards_per_worker = shards_per_worker
-        self._starting: dict[Any, Worker] = {}
-        self._idle: list[Worker] = []
-        self._at_work: dict[Any, Worker] = {}
+        self._describe_needs = describe_needs
+        self._settings = settings
+        self._starting: dict[Any, Member] = {}
+        self._idle: list[Member] = []
+        self._resting: list[Member] = []
+        self._at_work: dict[Any, Member] = {}
         self._description: WorkerDescription | None = None
         self._failed_starts = 0
         self._next_start_sec = 0.0
         self._last_ready_sec = time.monotonic()
         self._frames_of_gone = 0
+        # Of workers that were ended for them, by node: the next one there takes them over.
+        self._faults_left: Counter[str] = Counter()
 
     @property
-    def idle(self) -> tuple[Worker, ...]:
+    def idle(self) -> tuple[Member, ...]:
         """Workers that are ready and have nothing to do."""
         return tuple(self._idle)
 
     @property
     def num_frames(self) -> int:
         """Frames labelled by all workers, as far as they have said."""
-        everyone = [*self._starting.values(), *self._idle, *self._at_work.values()]
-        return self._frames_of_gone + sum(worker.frames for worker in everyone)
+        return self._frames_of_gone + sum(member.frames for member in self._everyone())
 
-    def fill(self, size: int) -> None:
-        """Ask for as many workers as are wanted and not there."""
+    def fill(self, num_wanted: int, num_open: int) -> None:
+        """Ask for the workers that are wanted and not there, as far as there is work for those who do not rest."""
         if time.monotonic() < self._next_start_sec:
             return
-        for _ in range(size - len(self._starting) - len(self._idle) - len(self._at_work)):
-            worker = Worker(self._start_actor(), time.monotonic())
-            self._starting[worker.handle.ready.remote()] = worker
+        present = len(self._everyone())
+        for _ in range(min(num_wanted - present, num_open - present + len(self._resting))):
+            member = Member(self._start_actor())
+            self._starting[member.handle.ready.remote()] = member
 
-    def describe(self, size: int, *, measure: bool) -> WorkerDescription:
+    def describe(self, num_wanted: int, *, measure: bool) -> WorkerDescription:
         """Start so many workers, wait for the first one and say what it labels with.
 
         Raises:
             KinetError: none starts, or the teachers cannot be loaded.
         """
         while not self._idle:
-            self.fill(size)
+            self.fill(num_wanted, num_wanted)
             # None has work yet, so that none ends any.
             list(self.wait(1.0))
             self.require_some()
-        worker = self._idle[0]
         if measure:
             try:
                 answer: WorkerDescription = ray.get(
-                    worker.handle.describe.remote(measure=True), timeout=self._start_timeout_sec
+                    self._idle[0].handle.describe.remote(measure=True), timeout=self._settings.start_timeout_sec
                 )
             except (RayTaskError, RayActorError, GetTimeoutError) as error:
                 raise _start_fault(error) from error
@@ -146,17 +100,17 @@ class Crew:
         assert self._description is not None
         return self._description
 
-    def assign(self, worker: Worker, run: ShardRun) -> None:
+    def assign(self, member: Member, run: ShardRun) -> None:
         """Give a ready worker a shard."""
-        self._idle.remove(worker)
-        worker.run = run
-        self._at_work[worker.handle.label.remote(run.task)] = worker
+        self._idle.remove(member)
+        member.begin(run, time.monotonic())
+        self._at_work[member.handle.label.remote(run.task)] = member
 
-    def wait(self, seconds: float) -> Iterator[Committed | Died | Failed]:
+    def wait(self, seconds: float) -> Iterator[Committed | Died | Hung | Failed | Faulted]:
         """Wait until a run ends or a worker is ready, or for so long; yield the runs that ended.
 
         Raises:
-            KinetError: a fault of data or environment met by a worker at work, or by the very first one.
+            KinetError: a fault of data or environment that every worker meets.
         """
         references = [*self._at_work, *self._starting]
         if not references:
@@ -170,42 +124,49 @@ class Crew:
                 self._settle_start(reference)
             elif reference in self._at_work:
                 yield self._settle_run(reference)
-        self._ask_frames()
+        self._ask_progress()
+        yield from self._end_stuck()
+        now = time.monotonic()
+        self._idle += [member for member in self._resting if member.rest_until_sec <= now]
+        self._resting = [member for member in self._resting if member.rest_until_sec > now]
 
     def dismiss(self, run: ShardRun) -> None:
         """End the worker that is at work on a run."""
-        for reference, worker in list(self._at_work.items()):
-            if worker.run is run:
+        for reference, member in list(self._at_work.items()):
+            if member.run is run:
                 del self._at_work[reference]
-                self._end(worker)
+                self._end(member)
 
     def require_some(self) -> None:
         """Raise KinetError when no worker is ready and none has been for too long."""
-        now = time.monotonic()
-        if self._idle or self._at_work:
+        now, patience_sec = time.monotonic(), self._settings.start_timeout_sec
+        if self._idle or self._at_work or self._resting:
             self._last_ready_sec = now
-        elif now - self._last_ready_sec > self._start_timeout_sec:
+        elif now - self._last_ready_sec > patience_sec:
             total, free = ray.cluster_resources(), ray.available_resources()
             has = ", ".join(f"{total.get(name, 0):g} {name} ({free.get(name, 0):g} free)" for name in ("CPU", "GPU"))
             raise KinetError(
-                f"no worker has started for {self._start_timeout_sec:.0f} s: one needs {self._needs} on one node; the "
+                f"no worker has started for {patience_sec:.0f} s: one needs {self._describe_needs()} on one node; the "
                 f"cluster has {has}. Add nodes, end what holds them, or give other --workers or --gpus-per-worker"
             )
 
     def close(self) -> None:
         """End every worker."""
-        for worker in [*self._starting.values(), *self._idle, *self._at_work.values()]:
-            self._end(worker)
+        for member in self._everyone():
+            self._end(member)
+
+    def _everyone(self) -> list[Member]:
+        return [*self._starting.values(), *self._idle, *self._resting, *self._at_work.values()]
 
     def _settle_start(self, reference: Any) -> None:
-        worker = self._starting.pop(reference)
+        member = self._starting.pop(reference)
         try:
-            worker.node_id, description = ray.get(reference)
+            member.node_id, description = ray.get(reference)
             if self._description is None:
                 self._description = description
             _check_alike(self._description.ingredients, description.ingredients)
         except (RayError, KinetError) as error:
-            self._end(worker)
+            self._end(member)
             fault = _start_fault(error)
             self._failed_starts += 1
             # A first worker that cannot load its teachers: so cannot the others. Later it is that one node's trouble.
@@ -216,67 +177,94 @@ class Crew:
             self._next_start_sec = time.monotonic() + START_PAUSE_SEC
             return
         self._failed_starts = 0
-        self._idle.append(worker)
+        member.num_faults = self._faults_left.pop(member.node_id, 0)
+        self._idle.append(member)
 
-    def _settle_run(self, reference: Any) -> Committed | Died | Failed:
-        worker = self._at_work.pop(reference)
-        run, worker.run = worker.run, None
+    def _settle_run(self, reference: Any) -> Committed | Died | Failed | Faulted:
+        member = self._at_work.pop(reference)
+        run, member.run = member.run, None
         assert run is not None
         try:
             receipt: Receipt = ray.get(reference)
         except RayTaskError as error:
-            self._end(worker)
-            if isinstance(error.cause, KinetError):
-                raise error.cause from error
-            # After an error of its own a teacher's process, its GPU above all, may be of no more use.
-            return Failed(run, _describe_fault(error.cause))
+            return self._settle_error(member, run, error.cause)
         except RayError as error:
-            self._end(worker)
+            self._end(member)
             logger.warning("shard %s: its worker died (%s)", run.task.name, " ".join(str(error).split())[:200])
-            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-            return Died(run, excused=getattr(error, "preempted", False) or worker.node_id not in alive)
-        worker.num_shards += 1
-        if worker.num_shards < self._shards_per_worker:
-            self._idle.append(worker)
+            return Died(run, excused=getattr(error, "preempted", False) or not _is_up(member.node_id))
+        member.num_shards += 1
+        member.num_faults = 0
+        if member.num_shards < self._settings.shards_per_worker:
+            self._idle.append(member)
         else:
-            self._end(worker)
+            self._end(member)
         return Committed(run, receipt)
 
-    def _ask_frames(self) -> None:
+    def _settle_error(self, member: Member, run: ShardRun, cause: BaseException) -> Failed | Faulted:
+        """Lay an error to the videos, or to the worker; end the job where no worker is left that has met none."""
+        fault = explain_error(cause)
+        if isinstance(cause, PredictionError) and cause.with_videos:
+            # A teacher's process, its GPU above all, may be of no more use.
+            self._end(member)
+            return Failed(run, str(fault))
+        member.num_faults += 1
+        present = [member, *self._idle, *self._resting, *self._at_work.values()]
+        num_faults = sum(other.num_faults for other in present) + self._faults_left.total()
+        if num_faults >= MAX_FAULTS and all(other.num_faults for other in present):
+            self._end(member)
+            raise fault from cause
+        logger.warning("shard %s waits again: a worker on node %s met: %s", run.task.name, member.node_id[:8], fault)
+        if isinstance(cause, KinetError) and not isinstance(cause, PredictionError):
+            rest_sec = min(LONGEST_REST_SEC, FIRST_REST_SEC * 2 ** (member.num_faults - 1))
+            member.rest_until_sec = time.monotonic() + rest_sec
+            self._resting.append(member)
+        else:
+            self._end(member)
+            self._faults_left[member.node_id] = max(self._faults_left[member.node_id], member.num_faults)
+            self._next_start_sec = time.monotonic() + START_PAUSE_SEC
+        return Faulted(run)
+
+    def _ask_progress(self) -> None:
         """Take in what the workers answered, and ask again: none of it is waited for."""
-        for worker in self._at_work.values():
-            if worker.frames_asked is not None:
-                if not ray.wait([worker.frames_asked], timeout=0)[0]:
+        for member in self._at_work.values():
+            if member.progress_asked is not None:
+                if not ray.wait([member.progress_asked], timeout=0)[0]:
                     continue
                 try:
-                    worker.frames = ray.get(worker.frames_asked)
+                    member.note(ray.get(member.progress_asked), time.monotonic())
                 except RayError:
                     # Its run's own end says so too, and is where it is answered.
                     continue
-            worker.frames_asked = worker.handle.frames_done.remote()
+            member.progress_asked = member.handle.progress.remote()
 
-    def _end(self, worker: Worker) -> None:
-        self._frames_of_gone += worker.frames
-        ray.kill(worker.handle)
+    def _end_stuck(self) -> Iterator[Died | Hung]:
+        """End the workers that stand still: nothing else would."""
+        now = time.monotonic()
+        for reference, member in list(self._at_work.items()):
+            stuck_sec = member.stuck_sec(now)
+            if stuck_sec <= self._settings.teacher_stall_sec or member.run is None:
+                continue
+            del self._at_work[reference]
+            self._end(member)
+            logger.warning("shard %s: its worker stood still for %.0f s", member.run.task.name, stuck_sec)
+            yield Hung(member.run, stuck_sec) if _is_up(member.node_id) else Died(member.run, excused=True)
+
+    def _end(self, member: Member) -> None:
+        self._frames_of_gone += member.frames
+        ray.kill(member.handle)
+
+
+def _is_up(node_id: str) -> bool:
+    return any(node["Alive"] and node["NodeID"] == node_id for node in ray.nodes())
 
 
 def _start_fault(error: Exception) -> KinetError:
     """Turn what a starting worker ended with into one line."""
-    if isinstance(error, KinetError):
-        return error
-    cause = error.cause if isinstance(error, RayTaskError) else None
+    cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, KinetError):
         return cause
-    what = _describe_fault(cause) if cause is not None else " ".join(str(error).split())[:300]
+    what = f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
     return LabellingError(f"a worker cannot start: {what}; mend it, and run the same command again")
-
-
-def _describe_fault(cause: BaseException) -> str:
-    """Say what a teacher raised, and what to do where that is known."""
-    name, message = type(cause).__name__, " ".join(str(cause).split())[:300]
-    if "outofmemory" in name.lower() or "out of memory" in message.lower():
-        return f"{name}: {message}; give a smaller --batch-size, or --gpus-per-worker 1"
-    return f"{name}: {message}; a bug in a teacher shows itself with --workers 0"
 
 
 def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:

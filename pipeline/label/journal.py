@@ -1,10 +1,10 @@
 """The journal of one shard: which videos were in a worker's hands when it died. It survives worker and driver.
 
 A file of JSON lines beside the shard, removed once the shard is committed. An attempt begins with the run it belongs
-to; each line after that replaces the one before: the videos whose frames are in the teachers. What stands last in an
-attempt that has no end is what its worker died with.
+to; each line with videos replaces the one before: the videos whose frames are in the teachers. What stands last in an
+attempt is what its worker died, hung or failed with, unless a line after it says that the attempt blames nobody.
 
-A death says little of a video that shared the teachers with others, so the next attempt labels each of them alone. It
+An end says little of a video that shared the teachers with others, so the next attempt labels each of them alone. It
 says nothing when the driver died as well: machines end, and videos in hand are not to blame.
 """
 
@@ -17,16 +17,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.errors import WorkspaceError
+from pipeline.errors import KinetError, PredictionError, Reason, WorkspaceError
 from pipeline.files import disk_fault
 from pipeline.label.tasks import ShardTask
 from pipeline.store import is_local, remove, write_atomically
 
 JOURNAL_SUFFIX = ".journal"
-# Deaths in a row, the last ones alone and at the same frame, after which a video is held to be their cause.
+# Bad ends in a row, the last ones alone and at the same frame, after which a video is held to be their cause.
 MAX_DEATHS = 3
+# As many alone, at whatever frames: a video may kill now here, now there.
+MAX_DEATHS_ANYWHERE = 6
 # The run of a worker that is its own driver: when one dies so does the other, and each death counts.
 IN_PROCESS = "in-process"
+# What is kept of a teacher's error.
+_MAX_MESSAGE = 300
 
 
 def journal_path_of(shards_dir: Path, task: ShardTask) -> Path:
@@ -41,27 +45,71 @@ def forget_journals(shards_dir: Path, shard_name: str) -> None:
 
 
 @dataclass(frozen=True)
+class Condemned:
+    """A video that is not to be labelled: in how many attempts it did harm, and which."""
+
+    attempts: int
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
 class JournalHistory:
     """What earlier attempts at a shard say of its videos.
 
     Attributes:
-        suspects: videos that a worker died with, not passed since: to be labelled alone.
-        condemned: videos that workers died with `MAX_DEATHS` times: not to be labelled, and how often they died.
+        suspects: videos that an attempt ended badly with, not passed since: to be labelled alone.
+        condemned: videos that are the cause of so many bad ends that they are not to be labelled.
+        num_explained: bad ends that condemned videos, or suspects alone in the teachers, answer for.
+        any_passed: the teachers are known to be done with some video.
     """
 
     suspects: frozenset[str] = frozenset()
-    condemned: dict[str, int] = field(default_factory=dict)
+    condemned: dict[str, Condemned] = field(default_factory=dict)
+    num_explained: int = 0
+    any_passed: bool = False
 
 
 @dataclass
 class _Attempt:
     run: str
-    # The last line: videos in hand, whether the only one was alone on purpose, its labelled frames.
+    # The last line: videos in hand, whether the only one was alone on purpose, its frames given to the teachers.
     in_hand: list[str] = field(default_factory=list)
     alone: bool = False
     frames: int = 0
     seen: set[str] = field(default_factory=set)
-    ended: bool = False
+    blameless: bool = False
+    harm: tuple[Reason, str] = (Reason.CRASHED, "a worker died labelling it")
+
+
+@dataclass
+class _Record:
+    """The bad ends of one video: those in a row that agree, all of those alone, where the last of these was."""
+
+    agreeing: int = 0
+    alone: int = 0
+    place: int | None = None
+    harm: tuple[Reason, str] = (Reason.CRASHED, "")
+
+    def add(self, attempt: _Attempt) -> None:
+        """Count an attempt that ended badly with the video in hand."""
+        self.harm = attempt.harm
+        if not attempt.alone:
+            self.agreeing = max(self.agreeing, 1)
+            return
+        self.alone += 1
+        # At another frame than the last time, what does the harm may not be there.
+        self.agreeing = self.agreeing + 1 if self.place in (None, attempt.frames) else 1
+        self.place = attempt.frames
+
+    @property
+    def condemned(self) -> Condemned | None:
+        """The verdict, where there is one."""
+        attempts = self.agreeing if self.agreeing >= MAX_DEATHS else self.alone
+        if self.agreeing < MAX_DEATHS and self.alone < MAX_DEATHS_ANYWHERE:
+            return None
+        reason, message = self.harm
+        return Condemned(attempts, reason, f"{message}, in each of {attempts} attempts")
 
 
 def read_history(path: Path, run: str) -> JournalHistory:
@@ -72,32 +120,47 @@ def read_history(path: Path, run: str) -> JournalHistory:
         run: the run that asks: the death of another run's last attempt came with its driver's.
     """
     attempts = _read_attempts(path)
-    deaths: dict[str, int] = {}
-    places: dict[str, int] = {}
+    records: dict[str, _Record] = {}
+    any_passed = False
     for number, attempt in enumerate(attempts):
-        for video_id in attempt.seen.difference(attempt.in_hand):
-            deaths.pop(video_id, None)
-            places.pop(video_id, None)
-        if attempt.ended:
+        passed = attempt.seen.difference(attempt.in_hand)
+        any_passed |= bool(passed)
+        for video_id in passed:
+            records.pop(video_id, None)
+        if attempt.blameless:
             continue
         following = attempts[number + 1].run if number + 1 < len(attempts) else run
         for video_id in attempt.in_hand:
-            before = deaths.setdefault(video_id, 0)
-            if attempt.run != following:
-                continue
-            if not attempt.alone:
-                deaths[video_id] = max(before, 1)
-            elif places.setdefault(video_id, attempt.frames) == attempt.frames:
-                deaths[video_id] = before + 1
-            else:
-                # It got to another frame this time: what kills the workers is not there.
-                deaths[video_id], places[video_id] = 1, attempt.frames
-    condemned = {video_id: count for video_id, count in deaths.items() if count >= MAX_DEATHS}
-    return JournalHistory(frozenset(deaths.keys() - condemned.keys()), condemned)
+            record = records.setdefault(video_id, _Record())
+            if attempt.run == following:
+                record.add(attempt)
+    condemned = {video_id: verdict for video_id, record in records.items() if (verdict := record.condemned)}
+    return JournalHistory(
+        suspects=frozenset(records.keys() - condemned.keys()),
+        condemned=condemned,
+        num_explained=sum(
+            record.alone + (video_id in condemned and record.alone < record.agreeing)
+            for video_id, record in records.items()
+        ),
+        any_passed=any_passed,
+    )
+
+
+def excuse_attempt(path: Path) -> None:
+    """Say, as the driver, that the last attempt ended with its machine, which is no video's doing."""
+    _append_line(path, {"ended": True})
+
+
+def note_hang(path: Path, seconds: float) -> None:
+    """Say, as the driver, that the last attempt was ended because a teacher came to no end."""
+    _append_line(path, {"harm": Reason.TIMEOUT, "message": f"a teacher gave nothing for {seconds:.0f} s"})
 
 
 class ShardJournal:
-    """One attempt's entries; a context manager. An exception ends the attempt: its videos are not to blame for that.
+    """One attempt's entries; a context manager.
+
+    A fault of data or environment and a signal end the attempt without blame. Any other error is the teachers', raised
+    or found in their labels: it counts against the videos in hand as a death does, and goes on as a PredictionError.
 
     Args:
         path: of the journal.
@@ -126,7 +189,7 @@ class ShardJournal:
         Args:
             in_hand: their ids.
             alone: it is one video, kept apart from all others.
-            frames: of that video, labelled so far.
+            frames: of that video, given to the teachers so far.
         """
         self._write({"in_hand": list(in_hand), **({"alone": True, "frames": frames} if alone else {})})
 
@@ -136,11 +199,17 @@ class ShardJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        of_teachers = isinstance(error, Exception) and not isinstance(error, KinetError | OSError)
+        entry: dict[str, Any] = {"ended": True}
+        if of_teachers:
+            entry = {"harm": Reason.TEACHER_FAILED, "message": _describe(error)}
         # On a full disk the line may be missing; the videos then count as suspects once more, which costs little.
         with contextlib.suppress(OSError, WorkspaceError):
-            self._append({"ended": True})
+            self._append(entry)
         if self._descriptor >= 0:
             os.close(self._descriptor)
+        if error is not None and of_teachers:
+            raise PredictionError(_describe(error), with_videos=bool(self._last.get("in_hand"))) from error
 
     def _write(self, entry: dict[str, Any]) -> None:
         if entry == self._last:
@@ -161,6 +230,24 @@ class ShardJournal:
             write_atomically(self._path, self._content)
 
 
+def _describe(error: BaseException | None) -> str:
+    """Put an error into one line of bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_MESSAGE]
+
+
+def _append_line(path: Path, entry: dict[str, Any]) -> None:
+    """Add a line to the journal of a worker that is gone; it may have left half a line."""
+    line = b"\n" + json.dumps(entry).encode() + b"\n"
+    if not is_local(path):
+        write_atomically(path, _read(path) + line)
+        return
+    try:
+        with path.open("ab") as stream:
+            stream.write(line)
+    except OSError as error:
+        raise disk_fault(path, error) from error
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -179,7 +266,9 @@ def _read_attempts(path: Path) -> list[_Attempt]:
         if "run" in entry:
             attempts.append(_Attempt(entry["run"]))
         elif attempts and "ended" in entry:
-            attempts[-1].ended = True
+            attempts[-1].blameless = True
+        elif attempts and "harm" in entry:
+            attempts[-1].harm = Reason(entry["harm"]), entry["message"]
         elif attempts:
             attempt = attempts[-1]
             attempt.in_hand = entry["in_hand"]

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from manifests import VideoRecord
-from pipeline.errors import Reason
 from pipeline.label.batches import FrameRows, TeacherBatches
 from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
 from pipeline.label.journal import IN_PROCESS, ShardJournal, journal_path_of
@@ -52,12 +51,18 @@ class ShardLabeller:
         self._shards_dir = shards_dir
         self._on_frames = on_frames
         self._write_sec = 0.0
+        self._batches: TeacherBatches | None = None
         self._decoders = DecodeAhead(
             num_decoders,
             stall_sec=settings.stall_sec,
             limits=settings.decode_limits,
             max_attempts=settings.max_attempts,
         )
+
+    @property
+    def teacher_sec(self) -> float:
+        """How long the teachers have been at the present batch; 0 where the labeller does something else."""
+        return 0.0 if self._batches is None else self._batches.present_sec
 
     def close(self) -> None:
         """End the decoding processes."""
@@ -71,12 +76,13 @@ class ShardLabeller:
 
         Raises:
             WorkspaceError: the disk is full or cannot be written. Nothing of the shard stays.
+            PredictionError: a teacher raised an error, or gave labels that are none; the journal says where.
         """
         shard, header = task.shard, task.header
         started = time.monotonic()
         waited = self._decoders.wait_sec
         self._write_sec = 0.0
-        batches = TeacherBatches(self.teachers, self._settings.batch_size)
+        batches = self._batches = TeacherBatches(self.teachers, self._settings.batch_size)
         attempt = uuid.uuid4().hex[:12]
         made = attempt_paths(self._shards_dir, shard.name, attempt)
         old_path = final_paths(self._shards_dir, shard.name).shard
@@ -128,9 +134,9 @@ class ShardLabeller:
             batches.add(np.zeros((self._settings.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8))
             batches.finish()
         settled: dict[str, VideoEnd | KeptVideo] = {}
-        for video_id, deaths in journal.history.condemned.items():
-            message = f"{video_id}: a worker died labelling it, in each of {deaths} attempts"
-            settled[video_id] = VideoEnd(VideoDone(0, None, Reason.CRASHED, message, False), deaths)
+        for video_id, verdict in journal.history.condemned.items():
+            done = VideoDone(0, None, verdict.reason, f"{video_id}: {verdict.message}", False)
+            settled[video_id] = VideoEnd(done, verdict.attempts)
         if committed is not None and task.again is not None:
             settled.update(committed.kept(task.again))
         previous = task.shard.records[0]
@@ -138,11 +144,12 @@ class ShardLabeller:
             apart = isinstance(event, KeptVideo) or not suspects.isdisjoint((record.video_id, previous.video_id))
             if record is not previous and apart:
                 self._pass_on(ledger, batches.finish())
+                journal.note(())
             previous = record
             if isinstance(event, DecodedChunk):
                 ledger.expect(record, event)
                 alone = record.video_id in suspects
-                journal.note(ledger.in_hand, alone=alone, frames=ledger.rows_written if alone else 0)
+                journal.note(ledger.in_hand, alone=alone, frames=ledger.frames_given if alone else 0)
                 self._pass_on(ledger, batches.add(event.pixels))
             elif isinstance(event, VideoEnd):
                 ledger.close(record, event)
@@ -152,6 +159,7 @@ class ShardLabeller:
             else:
                 ledger.void(record)
         self._pass_on(ledger, batches.finish())
+        journal.note(())
 
     def _events(
         self, records: Sequence[VideoRecord], settled: Mapping[str, VideoEnd | KeptVideo]

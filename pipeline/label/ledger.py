@@ -56,9 +56,10 @@ class Ledger:
         return list(dict.fromkeys(video.record.video_id for video in self._videos if video.chunks))
 
     @property
-    def rows_written(self) -> int:
-        """Frames of the newest video whose rows came back."""
-        return self._videos[-1].written
+    def frames_given(self) -> int:
+        """Frames of the newest video that went into the batches."""
+        newest = self._videos[-1]
+        return newest.written + sum(len(chunk.hashes) for chunk in newest.chunks)
 
     def expect(self, record: VideoRecord, chunk: DecodedChunk) -> None:
         """Note frames that go into the batches now."""

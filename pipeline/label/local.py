@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pipeline.errors import PredictionError
 from pipeline.label.description import WorkerDescription, WorkerResources
+from pipeline.label.faults import explain_failure
+from pipeline.label.journal import IN_PROCESS, journal_path_of, read_history
 from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.shard_queue import ShardQueue
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker import ShardWorker
 from pipeline.processors import count_processors
@@ -16,6 +20,7 @@ class LocalPool:
 
     def __init__(self, teacher_settings: TeacherSettings, label_settings: LabelSettings, shards_dir: Path) -> None:
         self._arguments = (teacher_settings, label_settings, shards_dir)
+        self._shards_dir = shards_dir
         self._worker: ShardWorker | None = None
 
     def __enter__(self) -> "LocalPool":
@@ -40,9 +45,20 @@ class LocalPool:
         """Label one shard after the other; see `pipeline.label.worker_pool.WorkerPool`."""
         worker = self._started()
         worker.on_frames = on_tick
-        for task in tasks:
-            yield worker.label(task)
-            on_tick(worker.frames_done())
+        queue = ShardQueue(tasks)
+        while (run := queue.take()) is not None:
+            try:
+                receipt = worker.label(run.task)
+            except PredictionError as error:
+                if not error.with_videos:
+                    raise explain_failure(error) from error
+                history = read_history(journal_path_of(self._shards_dir, run.task), IN_PROCESS)
+                queue.lose(run, history, str(explain_failure(error)))
+            else:
+                queue.commit(run, receipt.frames)
+                yield receipt
+            on_tick(worker.progress().frames)
+        queue.require_all()
 
     def _started(self) -> ShardWorker:
         if self._worker is None:

@@ -75,10 +75,11 @@ class ClusterSettings:
 
     Attributes:
         address: of a running Ray cluster ("auto", "ray://host:10001"); None starts one on this machine.
-        num_workers: actors; None is one a GPU, or one a node where there are none.
+        num_workers: actors, as far as there is room; None is one a GPU, or one a node where there are none.
         gpus_per_worker: GPUs an actor reserves; None is 1 where the cluster has GPUs, else 0.
         shards_per_worker: after so many shards a worker makes place for a fresh one, for what its libraries leak.
         start_timeout_sec: how long the run waits while no worker can start, for nodes that come back.
+        teacher_stall_sec: a worker whose teachers are at one batch for so long, or that answers nothing, has hung.
     """
 
     address: str | None = None
@@ -86,9 +87,10 @@ class ClusterSettings:
     gpus_per_worker: float | None = None
     shards_per_worker: int = 50
     start_timeout_sec: float = 900.0
+    teacher_stall_sec: float = 900.0
 
     def __post_init__(self) -> None:
-        if self.shards_per_worker < 1 or self.start_timeout_sec <= 0:
-            raise ValueError(f"shards_per_worker and start_timeout_sec must be positive, not {self}")
+        if min(self.shards_per_worker, self.start_timeout_sec, self.teacher_stall_sec) <= 0:
+            raise ValueError(f"shards_per_worker, start_timeout_sec and teacher_stall_sec must be positive, not {self}")
         if self.num_workers is not None and self.num_workers < 1:
             raise ValueError(f"num_workers is {self.num_workers}; give 1 or more, or label without Ray")

@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import LabellingError
+from pipeline.label.journal import JournalHistory
 from pipeline.label.tasks import ShardTask
 
 logger = logging.getLogger(__name__)
 
-# Deaths of workers that one shard may cost, and as many more for each video that was found to cause them.
+# Bad ends of attempts that one shard may cost, beside those that its journal lays to videos.
 MAX_DEATHS = 3
-# A teacher that fails on so many shards one after the other fails on all.
+# Where so many videos are condemned and not one was labelled, the teachers are the cause.
+MAX_CONDEMNED = 5
+# Where so many shards are given up one after the other, so will be all.
 MAX_FAILURES_IN_A_ROW = 3
 # A shard is late when it takes so many times the median, and a worker's start is long forgotten.
 LATE_FACTOR = 2.0
@@ -31,10 +34,19 @@ class ShardRun:
     Attributes:
         task: the shard.
         started_sec: by the queue's clock.
+        frames: labelled so far, as the worker says.
     """
 
     task: ShardTask
     started_sec: float
+    frames: int = 0
+
+    @property
+    def expected_frames(self) -> int:
+        """Frames of the whole shard where the manifest knows them all; else those labelled so far."""
+        counts = [record.num_frames for record in self.task.shard.records]
+        known = [count for count in counts if count is not None]
+        return max(self.frames, sum(known)) if len(known) == len(counts) else self.frames
 
 
 class ShardQueue:
@@ -53,7 +65,7 @@ class ShardQueue:
         self._deaths: Counter[str] = Counter()
         self._given_up: dict[str, str] = {}
         self._failures_in_a_row = 0
-        self._sec_per_video: list[float] = []
+        self._sec_per_frame: list[float] = []
 
     @property
     def num_open(self) -> int:
@@ -69,15 +81,16 @@ class ShardQueue:
         self._runs.append(run)
         return run
 
-    def commit(self, run: ShardRun) -> bool:
-        """Note that a run committed its shard; say whether it is the shard's first to do so."""
+    def commit(self, run: ShardRun, num_frames: int) -> bool:
+        """Note that a run committed its shard of so many frames; say whether it is the shard's first to do so."""
         self._runs.remove(run)
         self._failures_in_a_row = 0
         if run.task.name in self._committed:
             return False
         self._committed.add(run.task.name)
         self._given_up.pop(run.task.name, None)
-        self._sec_per_video.append((self._clock() - run.started_sec) / len(run.task.shard.records))
+        if num_frames:
+            self._sec_per_frame.append((self._clock() - run.started_sec) / num_frames)
         return True
 
     def rivals(self, run: ShardRun) -> list[ShardRun]:
@@ -88,36 +101,37 @@ class ShardQueue:
         """Forget a run that was ended because its shard is committed."""
         self._runs.remove(run)
 
-    def lose(self, run: ShardRun, *, num_condemned: int, excused: bool) -> None:
-        """Note that a run's worker died; the shard waits again, unless it has taken too many with it.
+    def put_back(self, run: ShardRun) -> None:
+        """Let a shard wait again after its worker met a fault, or was lost, through nothing of the shard's doing."""
+        self._runs.remove(run)
+        if run.task.name not in self._committed and not self.rivals(run):
+            self._waiting.append(dataclasses.replace(run.task, is_copy=False))
+
+    def lose(self, run: ShardRun, history: JournalHistory, why: str) -> None:
+        """Note that a run ended badly; the shard waits again, unless it has cost too much.
+
+        It is the next one to be handed out: a teacher that fails on any frames at all is then found at once, by the
+        plain batch with which an attempt at suspects begins.
 
         Args:
             run: the attempt.
-            num_condemned: videos of the shard that are known to kill workers; each may cost `MAX_DEATHS`.
-            excused: the worker's node is gone, which is no shard's doing.
+            history: what the shard's journal says now.
+            why: what the worker ended with.
 
         Raises:
             LabellingError: the last shards were all given up.
         """
         self._runs.remove(run)
         name = run.task.name
-        self._deaths[name] += not excused
+        self._deaths[name] += 1
         if name in self._committed or self.rivals(run):
             return
-        if self._deaths[name] < MAX_DEATHS * (1 + num_condemned):
-            self._waiting.append(dataclasses.replace(run.task, is_copy=False))
+        if len(history.condemned) >= MAX_CONDEMNED and not history.any_passed:
+            self._give_up(name, f"not one of its first {len(history.condemned)} videos could be labelled; {why}")
+        elif self._deaths[name] - history.num_explained >= MAX_DEATHS:
+            self._give_up(name, f"{self._deaths[name]} attempts ended badly, the last one: {why}")
         else:
-            self._give_up(name, f"{self._deaths[name]} workers died with it; they may lack memory")
-
-    def fail(self, run: ShardRun, why: str) -> None:
-        """Note that a teacher raised an error, which it would raise again: the shard is given up.
-
-        Raises:
-            LabellingError: the last shards were all given up.
-        """
-        self._runs.remove(run)
-        if run.task.name not in self._committed and not self.rivals(run):
-            self._give_up(run.task.name, why)
+            self._waiting.appendleft(dataclasses.replace(run.task, is_copy=False))
 
     def require_all(self) -> None:
         """Raise LabellingError naming the shards that were given up; call it when nothing is open any more."""
@@ -140,14 +154,14 @@ class ShardQueue:
 
     def _late_task(self) -> ShardTask | None:
         """Return the shard that is the longest behind, of those that one worker alone is late with."""
-        if len(self._sec_per_video) < PACE_SHARDS:
+        if len(self._sec_per_frame) < PACE_SHARDS:
             return None
-        pace = statistics.median(self._sec_per_video)
+        pace = statistics.median(self._sec_per_frame)
         now = self._clock()
         late = [
             run
             for run in self._runs
-            if now - run.started_sec > max(LATE_AFTER_SEC, LATE_FACTOR * pace * len(run.task.shard.records))
+            if now - run.started_sec > LATE_AFTER_SEC + LATE_FACTOR * pace * run.expected_frames
             and not self.rivals(run)
         ]
         if not late:

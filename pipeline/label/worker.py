@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.label.description import WorkerDescription
 from pipeline.label.journal import IN_PROCESS
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from pipeline.label.batches import FrameRows
     from pipeline.label.labeller import ShardLabeller
     from pipeline.label.teacher_loading import Teachers
+
+
+class WorkerProgress(NamedTuple):
+    """How far a worker is: frames labelled so far, and how long its teachers have been at the present batch."""
+
+    frames: int
+    teacher_sec: float
 
 
 class ShardWorker:
@@ -90,9 +97,9 @@ class ShardWorker:
         batches = TeacherBatches(self._started().teachers, self._settings.batch_size)
         return [*batches.add(pixels), *batches.finish()]
 
-    def frames_done(self) -> int:
-        """Count the frames labelled since the worker started."""
-        return self._frames_done
+    def progress(self) -> WorkerProgress:
+        """Say how far it is; for other threads too."""
+        return WorkerProgress(self._frames_done, 0.0 if self._labeller is None else self._labeller.teacher_sec)
 
     def close(self) -> None:
         """End the decoding processes."""

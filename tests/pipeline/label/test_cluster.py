@@ -75,7 +75,7 @@ def expected(bench: Bench) -> dict[str, bytes]:
 def test_a_killed_worker_is_replaced(bench: Bench, expected: dict[str, bytes]) -> None:
     run = start(bench, "--workers", "1")
     wait_for(lambda: list(bench.shards_dir.glob("*.part")))
-    worker = wait_for(lambda: next((pid for pid in descendants(run.pid) if "ray::ShardWorker" in title(pid)), None))
+    worker = wait_for(lambda: next((pid for pid in descendants(run.pid) if "ray::LabellingActor" in title(pid)), None))
     os.kill(worker, signal.SIGKILL)
     out, err = run.communicate(timeout=120)
     assert run.returncode == 0, err
@@ -164,7 +164,7 @@ def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.
     def stop_one(_: LabelProgress) -> None:
         """Once the first shard is committed, stop a worker that is at work on another."""
         if not stopped and list(bench.shards_dir.glob("*-of-*.json")):
-            stopped.extend(pid for pid in descendants(os.getpid()) if "ray::ShardWorker.label" in title(pid))
+            stopped.extend(pid for pid in descendants(os.getpid()) if "ray::LabellingActor.label" in title(pid))
             del stopped[1:]
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)

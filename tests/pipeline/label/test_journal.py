@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.label.journal import MAX_DEATHS, JournalHistory, ShardJournal, read_history
+from pipeline.errors import PredictionError, Reason, WorkspaceError
+from pipeline.label.journal import (
+    MAX_DEATHS,
+    MAX_DEATHS_ANYWHERE,
+    Condemned,
+    JournalHistory,
+    ShardJournal,
+    excuse_attempt,
+    note_hang,
+    read_history,
+)
 
 
 def die(journal: ShardJournal) -> None:
@@ -58,16 +68,59 @@ def test_one_poison_costs_three_workers(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
     for _ in range(MAX_DEATHS):
         assert not attempt(path, ["a", "b", "c"], {"b": 2})
-    assert read_history(path, "run") == JournalHistory(frozenset({"c"}), {"b": 3})
+    history = read_history(path, "run")
+    assert history.suspects == {"c"} and history.condemned.keys() == {"b"} and history.num_explained == 3
+    assert history.condemned["b"] == Condemned(3, Reason.CRASHED, "a worker died labelling it, in each of 3 attempts")
     assert attempt(path, ["a", "b", "c"], {"b": 2})
 
 
-def test_deaths_at_other_frames_each_time_are_not_the_videos(tmp_path: Path) -> None:
+def test_deaths_at_other_frames_each_time_take_more_of_them(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
-    for frames in range(10):
+    for frames in range(MAX_DEATHS_ANYWHERE):
         assert not attempt(path, ["a"], {"a": frames})
-    assert read_history(path, "run").condemned == {}
-    assert read_history(path, "run").suspects == {"a"}
+        assert read_history(path, "run").suspects == {"a"}
+    assert not attempt(path, ["a"], {"a": 100})
+    history = read_history(path, "run")
+    assert history.condemned["a"].attempts == history.num_explained == MAX_DEATHS_ANYWHERE
+
+
+def test_a_lost_machine_blames_nobody_when_the_driver_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    for _ in range(10):
+        assert not attempt(path, ["a"], {"a": 0})
+        # The line that the dying worker left half written stands in nobody's way.
+        path.write_bytes(path.read_bytes() + b'{"in_ha')
+        excuse_attempt(path)
+    assert read_history(path, "run") == JournalHistory()
+
+
+def test_a_hang_condemns_with_its_own_reason(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    for _ in range(MAX_DEATHS):
+        assert not attempt(path, ["a", "b", "c"], {"b": 2})
+        note_hang(path, 900.4)
+    verdict = read_history(path, "run").condemned["b"]
+    assert verdict == Condemned(3, Reason.TIMEOUT, "a teacher gave nothing for 900 s, in each of 3 attempts")
+
+
+def test_an_error_of_a_teacher_counts_as_a_death_does(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    for _ in range(MAX_DEATHS):
+        with pytest.raises(PredictionError, match="ValueError: no") as caught, ShardJournal(path, "run") as journal:
+            journal.note(["a"], alone="a" in journal.history.suspects)
+            raise ValueError("no")
+        assert caught.value.with_videos
+    verdict = read_history(path, "run").condemned["a"]
+    assert verdict == Condemned(3, Reason.TEACHER_FAILED, "ValueError: no, in each of 3 attempts")
+
+
+def test_a_fault_of_the_environment_is_no_death(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    for error in (WorkspaceError("full"), OSError("gone")):
+        with pytest.raises(type(error)), ShardJournal(path, "run") as journal:
+            journal.note(["a"])
+            raise error
+    assert read_history(path, "run") == JournalHistory()
 
 
 def test_the_death_of_the_driver_blames_nobody(tmp_path: Path) -> None:

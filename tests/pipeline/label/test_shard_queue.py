@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from manifests import VideoRecord
-from pipeline.errors import LabellingError
+from pipeline.errors import LabellingError, Reason
+from pipeline.label.journal import Condemned, JournalHistory
 from pipeline.label.plan import partition
-from pipeline.label.shard_queue import LATE_AFTER_SEC, MAX_DEATHS, MAX_FAILURES_IN_A_ROW, ShardQueue
+from pipeline.label.shard_queue import LATE_AFTER_SEC, MAX_CONDEMNED, MAX_DEATHS, MAX_FAILURES_IN_A_ROW, ShardQueue
 from pipeline.label.tasks import ShardTask
 from tests.pipeline.shards.made import make_header
 
@@ -21,9 +22,21 @@ class Clock:
         return self.now
 
 
-def tasks(num_shards: int, videos_per_shard: int = 2) -> list[ShardTask]:
-    records = [VideoRecord(f"v{i}", Path(f"/v{i}.mp4"), "train", 0, "c") for i in range(num_shards * videos_per_shard)]
+def tasks(num_shards: int, videos_per_shard: int = 2, num_frames: tuple[int | None, ...] = (None,)) -> list[ShardTask]:
+    records = [
+        VideoRecord(f"v{i}", Path(f"/v{i}.mp4"), "train", 0, "c", num_frames=num_frames[i % len(num_frames)])
+        for i in range(num_shards * videos_per_shard)
+    ]
     return [ShardTask(shard, make_header()) for shard in partition(records, videos_per_shard)]
+
+
+def give_up(queue: ShardQueue) -> None:
+    """Let a shard's first videos all fail, and none come through."""
+    run = queue.take()
+    assert run is not None
+    verdict = Condemned(3, Reason.TEACHER_FAILED, "ValueError: no")
+    history = JournalHistory(condemned={f"v{i}": verdict for i in range(MAX_CONDEMNED)}, num_explained=15)
+    queue.lose(run, history, "ValueError: no")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -39,8 +52,8 @@ def test_every_shard_is_committed_exactly_once_under_random_deaths(seed: int) ->
         clock.now += generator.choice([1, 10, 200])
         run = at_work.pop(generator.randrange(len(at_work)))
         if generator.random() < 0.5:
-            queue.lose(run, num_condemned=0, excused=True)
-        elif queue.commit(run):
+            queue.put_back(run)
+        elif queue.commit(run, 20):
             committed.append(run.task.name)
     assert not at_work or all(run.task.name in committed for run in at_work)
     queue.require_all()
@@ -56,9 +69,9 @@ def test_a_shard_that_kills_its_workers_is_named_when_the_others_are_done() -> N
         assert run is not None
         if run.task.name == poison:
             deaths += 1
-            queue.lose(run, num_condemned=0, excused=False)
+            queue.lose(run, JournalHistory(), "its worker died")
         else:
-            assert queue.commit(run)
+            assert queue.commit(run, 20)
     assert deaths == MAX_DEATHS
     with pytest.raises(LabellingError, match=rf"1 shards could not be labelled .*{poison}"):
         queue.require_all()
@@ -69,9 +82,9 @@ def test_deaths_that_a_video_answers_for_are_not_the_shards() -> None:
     for death in range(1, 2 * MAX_DEATHS):
         run = queue.take()
         assert run is not None
-        queue.lose(run, num_condemned=death // MAX_DEATHS, excused=False)
+        queue.lose(run, JournalHistory(num_explained=death), "its worker died")
     run = queue.take()
-    assert run is not None and queue.commit(run)
+    assert run is not None and queue.commit(run, 20)
     queue.require_all()
 
 
@@ -79,20 +92,18 @@ def test_a_teacher_that_fails_everywhere_ends_the_run_at_once() -> None:
     queue = ShardQueue(tasks(10))
     with pytest.raises(LabellingError, match=r"3 shards failed one after the other.*ValueError: no"):
         for _ in range(MAX_FAILURES_IN_A_ROW):
-            run = queue.take()
-            assert run is not None
-            queue.fail(run, "ValueError: no")
+            give_up(queue)
 
 
 def test_failures_apart_are_named_at_the_end() -> None:
     queue = ShardQueue(tasks(10))
     for number in range(10):
-        run = queue.take()
-        assert run is not None
         if number % 2:
-            queue.fail(run, "ValueError: no")
+            give_up(queue)
         else:
-            queue.commit(run)
+            run = queue.take()
+            assert run is not None
+            queue.commit(run, 20)
     assert queue.num_open == 0
     with pytest.raises(LabellingError, match="5 shards could not be labelled"):
         queue.require_all()
@@ -107,14 +118,14 @@ def test_a_late_shard_goes_to_one_idle_worker_more_and_counts_once() -> None:
         run = queue.take()
         assert run is not None
         clock.now += 40
-        assert queue.commit(run)
+        assert queue.commit(run, 20)
     assert queue.take() is not None
     assert queue.take() is None
     (second,) = queue.rivals(late)
     assert second.task.shard is late.task.shard and second.task.is_copy
-    queue.lose(late, num_condemned=0, excused=False)
+    queue.lose(late, JournalHistory(), "its worker died")
     assert queue.num_open == 1 and queue.take() is None
-    assert queue.commit(second) and queue.num_open == 0
+    assert queue.commit(second, 20) and queue.num_open == 0
 
 
 def test_nobody_is_late_before_there_is_a_pace() -> None:
@@ -123,5 +134,34 @@ def test_nobody_is_late_before_there_is_a_pace() -> None:
     first, second = queue.take(), queue.take()
     assert first is not None and second is not None
     clock.now += 10 * LATE_AFTER_SEC
-    queue.commit(second)
+    queue.commit(second, 20)
     assert queue.take() is None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_shard_of_one_long_video_is_not_late(known: bool) -> None:
+    clock = Clock()
+    frames = (20, 20, 20, 20, 2000)
+    queue = ShardQueue(tasks(5, 1, frames if known else (None,)), clock)
+    runs = [queue.take() for _ in range(5)]
+    long = runs.pop()
+    assert long is not None and (long.task.shard.records[0].num_frames == 2000) is known
+    for run in runs:
+        assert run is not None
+        clock.now += 10
+        assert queue.commit(run, 20)
+    clock.now += 1000
+    # Where nothing is known of its length, it is judged by what it has done.
+    long.frames = 1000
+    assert queue.take() is None
+    clock.now += 100_000
+    assert queue.take() is not None
+
+
+def test_a_shard_that_ended_badly_is_the_next_one() -> None:
+    queue = ShardQueue(tasks(3))
+    run = queue.take()
+    assert run is not None
+    queue.lose(run, JournalHistory(), "its worker died")
+    again = queue.take()
+    assert again is not None and again.task.name == run.task.name

@@ -39,6 +39,6 @@ def test_a_journal_in_a_store_outlives_its_worker(memory: str) -> None:
     for number in range(MAX_DEATHS):
         journal = ShardJournal(path, "run")
         journal.note(["a", "b"] if number == 0 else ["a"], alone=number > 0, frames=5)
-    assert read_history(path, "run").condemned == {"a": MAX_DEATHS}
+    assert read_history(path, "run").condemned["a"].attempts == MAX_DEATHS
     forget_journals(locate(memory), "s")
     assert not path.exists()

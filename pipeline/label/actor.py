@@ -1,0 +1,130 @@
+"""A labelling worker as a Ray actor, and the driver's view of one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+
+from pipeline.label.description import WorkerDescription
+from pipeline.label.metrics import WorkerMetrics
+from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.shard_queue import ShardRun
+from pipeline.label.tasks import ShardTask
+from pipeline.label.worker import ShardWorker, WorkerProgress
+from pipeline.shards import Receipt
+
+
+class LabellingActor:
+    """A `ShardWorker` in a process of its own; the class's name is what `ps` shows.
+
+    Two threads: one labels, the other answers how far it is.
+    """
+
+    def __init__(
+        self,
+        teacher_settings: TeacherSettings,
+        label_settings: LabelSettings,
+        shards_dir: Path,
+        num_cpus: int,
+        make_metrics: Callable[[], WorkerMetrics],
+        run: str,
+    ) -> None:
+        self._worker = ShardWorker(teacher_settings, label_settings, shards_dir, num_cpus, make_metrics, run)
+
+    def ready(self) -> tuple[str, WorkerDescription]:
+        """Load the teachers; say on which node, and what they are."""
+        return ray.get_runtime_context().get_node_id(), self._worker.describe()
+
+    def describe(self, *, measure: bool) -> WorkerDescription:
+        """Say what decides the labels' values here; see `ShardWorker.describe`."""
+        return self._worker.describe(measure=measure)
+
+    def label(self, task: ShardTask) -> Receipt:
+        """Label one shard; see `ShardWorker.label`."""
+        return self._worker.label(task)
+
+    def progress(self) -> WorkerProgress:
+        """Say how far the worker is."""
+        return self._worker.progress()
+
+
+@dataclass(eq=False)
+class Member:
+    """One actor, as the driver sees it.
+
+    Attributes:
+        handle: of the actor.
+        node_id: where it is; "" until it is ready.
+        run: what it is labelling.
+        num_shards: it has committed.
+        num_faults: it has met since it committed one.
+        rest_until_sec: it gets no work before.
+        frames: it has labelled.
+        frames_before: of them, before the present run.
+        teacher_sec: how long its teachers had been at one batch when it answered.
+        answered_sec: when that was.
+        progress_asked: its answer on the way.
+    """
+
+    handle: Any
+    node_id: str = ""
+    run: ShardRun | None = None
+    num_shards: int = 0
+    num_faults: int = 0
+    rest_until_sec: float = 0.0
+    frames: int = 0
+    frames_before: int = 0
+    teacher_sec: float = 0.0
+    answered_sec: float = 0.0
+    progress_asked: Any = None
+
+    def begin(self, run: ShardRun, now: float) -> None:
+        """Note that it was given a shard."""
+        self.run = run
+        self.frames_before, self.teacher_sec, self.answered_sec = self.frames, 0.0, now
+
+    def note(self, progress: WorkerProgress, now: float) -> None:
+        """Take in an answer."""
+        self.frames, self.teacher_sec, self.answered_sec = progress.frames, progress.teacher_sec, now
+        if self.run is not None:
+            self.run.frames = self.frames - self.frames_before
+
+    def stuck_sec(self, now: float) -> float:
+        """How long the teachers have been at one batch, or the whole process has given no answer."""
+        return self.teacher_sec + now - self.answered_sec
+
+
+class Committed(NamedTuple):
+    """A run ended in a committed shard."""
+
+    run: ShardRun
+    receipt: Receipt
+
+
+class Died(NamedTuple):
+    """A run's worker died; `excused` where its node is gone."""
+
+    run: ShardRun
+    excused: bool
+
+
+class Hung(NamedTuple):
+    """A run's worker was ended because its teachers, or all of it, stood still for so long."""
+
+    run: ShardRun
+    seconds: float
+
+
+class Failed(NamedTuple):
+    """A run ended in an error that a teacher raised with videos in hand."""
+
+    run: ShardRun
+    why: str
+
+
+class Faulted(NamedTuple):
+    """A run ended in a fault of the worker's place, which says nothing of the shard."""
+
+    run: ShardRun
