@@ -18,6 +18,7 @@ from torch import Tensor
 from pipeline.errors import KinetError
 from pipeline.files import disk_fault, sha256_of_file, write_atomically, writing
 from pipeline.training.weights import read_state_dict
+from pipeline.video import FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 from pipeline.workspace import Workspace
 from student.build import Student
 from student.deployment import DeployedStudent, draw_test_clips
@@ -26,6 +27,7 @@ from student.options import check_choice
 from student.parameters import count_parameters
 from student.recipes import RunConfig, read_run_config
 from student.runs import CONFIG_FILE, Which, build_run_student, existing_run, load_student, read_class_names
+from student.transforms import scaled_side
 
 Format = Literal["safetensors", "onnx", "torchscript"]
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
@@ -85,7 +87,7 @@ def export_run(
         expected = student(normalise(clips, student.normalisation)).action_logits
     deployed = DeployedStudent(student, num_segments=recipe.num_segments).eval()
     folder = output_dir or run_dir / "export"
-    path = folder / f"{run}{SUFFIXES[file_format]}"
+    path = folder / f"{run}{'-best' if which == 'best' else ''}{SUFFIXES[file_format]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -173,8 +175,10 @@ def _describe(report: ExportReport, config: RunConfig, student: Student, step: i
         "sha256": sha256_of_file(Path(report.path)),
         "input": f"frames, uint8 RGB [clips, {recipe.num_segments}, 3, {recipe.input_size}, {recipe.input_size}]",
         "output": f"logits, float32 [clips, {config.num_classes}], before the softmax",
-        "frames": f"centres of {recipe.num_segments} equal parts of the video; shorter side scaled to 256/224 of the "
-        "input, centre crop",
+        "frames": f"centres of {recipe.num_segments} equal parts of the video; each first squashed to "
+        f"{FRAME_HEIGHT} x {FRAME_WIDTH} (height x width; {FRAME_RESIZE}), whatever its shape, "
+        f"then resized (bilinear, antialiased) until the shorter side is {scaled_side(recipe.input_size)} pixels, then "
+        f"the centre crop of {recipe.input_size} x {recipe.input_size}",
         "normalisation": {**asdict(student.normalisation), "inside": report.format != "safetensors"},
         "classes": read_class_names(run_dir),
         "run": run_dir.name,

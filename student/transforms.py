@@ -115,11 +115,15 @@ def resize_masks(masks_THW: Tensor, height: int, width: int) -> Tensor:
     return _resize_nearest(masks_THW.to(torch.uint8)[:, None], height, width)[:, 0].bool()
 
 
+def scaled_side(input_size: int) -> int:
+    """Return the shorter side of test frames: 256/224 of the input."""
+    return round(input_size * _TEST_SCALE_NUMERATOR / _TEST_SCALE_DENOMINATOR)
+
+
 def scale_for_test(frames_THWC: Tensor, input_size: int) -> Tensor:
     """Scale frames so that the shorter side is 256/224 of the input: uint8 [T, H, W, 3] to uint8 [T, 3, h, w]."""
     height, width = frames_THWC.shape[1:3]
-    shorter = round(input_size * _TEST_SCALE_NUMERATOR / _TEST_SCALE_DENOMINATOR)
-    ratio = shorter / min(height, width)
+    ratio = scaled_side(input_size) / min(height, width)
     frames_TCHW = frames_THWC.permute(0, 3, 1, 2).contiguous()
     return resize_frames(frames_TCHW, round(height * ratio), round(width * ratio))
 

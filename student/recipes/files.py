@@ -140,7 +140,9 @@ def _typed(table: Mapping[str, Any], owner: type, prefix: str = "") -> dict[str,
 def _check_key(key: str, owner: type, prefix: str) -> None:
     names = [field.name for field in dataclasses.fields(owner) if field.name not in (_KINET_TABLE, "recipe")]
     if key not in names:
-        raise ValueError(f"unknown key {prefix}{key}{_nearest(key, names, prefix)}")
+        inner = [field.name for field in dataclasses.fields(KINetOptions)]
+        hint = f"; did you mean {_KINET_TABLE}.{key}?" if not prefix and key in inner else _nearest(key, names, prefix)
+        raise ValueError(f"unknown key {prefix}{key}{hint}")
 
 
 def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:

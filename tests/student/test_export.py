@@ -58,6 +58,7 @@ def test_every_format_gives_the_full_students_logits(
         assert report["parameters"] < report["full_parameters"]
         card = json.loads(Path(report["card"]).read_text())
         assert card["classes"] == ["right", "down"]
+        assert "256 x 340" in card["frames"] and "shorter side is 55 pixels" in card["frames"]
         if file_format == "safetensors":
             names = read_state_dict(Path(report["path"])).keys()
             assert not any(name.startswith(("human_decoder", "scene_classifier")) for name in names)

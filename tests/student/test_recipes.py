@@ -69,6 +69,7 @@ def test_every_change_in_the_documentation_can_be_made() -> None:
     [
         ("learning_rat=1", "did you mean learning_rate"),
         ("kinet.akg_relatoin=dot", "did you mean kinet.akg_relation"),
+        ("cbi_width=full", "did you mean kinet.cbi_width"),
         ("kinet=dot", "unknown key kinet"),
         ("epochs=2.5", "epochs: expected int, found 2.5"),
         ("epochs=true", "epochs: expected int, found True"),
