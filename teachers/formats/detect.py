@@ -37,7 +37,7 @@ def detect_format(path: Path) -> FileFormat:
     if head[:8] in (struct.pack("<2i", 3, 1), struct.pack("<2i", 4, 1)):
         return FileFormat.TORCH7
     # A NetParameter begins with its name, its V1 layers or its V2 layers.
-    if head[:1] in (b"\x0a", b"\x12") or head[:2] == b"\xa2\x06":
+    if (head[:1] in (b"\x0a", b"\x12") and not _is_text(head)) or head[:2] == b"\xa2\x06":
         return FileFormat.CAFFE
     hint = ""
     if head[:4] in (b"4\n1\n", b"3\n1\n"):
@@ -49,3 +49,8 @@ def detect_format(path: Path) -> FileFormat:
     raise TeacherError(
         f"{path}: neither safetensors, PyTorch, Torch7 nor Caffe by its first bytes{hint}; --format says it otherwise"
     )
+
+
+def _is_text(head: bytes) -> bool:
+    """Say whether bytes are text: a page that begins with an empty line begins as a Caffe model's name does."""
+    return not any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in head)

@@ -164,6 +164,9 @@ def test_faults_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
         with pytest.raises(KinetError) as fault:
             import_teacher(Kind.SCENE, file, target, ImportRequest(architecture="resnet18"))
         assert "\n" not in str(fault.value)
+    file.write_text("\n<!DOCTYPE html><html>404</html>\n")
+    with pytest.raises(TeacherError, match="looks like a web page"):
+        import_teacher(Kind.SCENE, file, target)
     (tmp_path / "b.safetensors").write_bytes(b"nothing")
     with pytest.raises(TeacherError, match="by its first bytes"):
         import_teacher(Kind.SCENE, tmp_path / "b.safetensors", target, ImportRequest(architecture="resnet18"))
