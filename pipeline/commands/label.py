@@ -40,12 +40,13 @@ def label(
     """Run both teachers, or one of them, over every frame and write shards; run it again to go on after a kill."""
     from pipeline.datasets import load_dataset, require_split
     from pipeline.label.job import LabelJob
-    from pipeline.label.sets import set_to_label
+    from pipeline.label.sets import rival_dirs, set_to_label
 
     records = load_dataset(workspace, dataset)
     require_split(dataset, records, split)
     labels = set_to_label(workspace, dataset, teachers)
-    job = LabelJob(dataset, records, labels.shards_dir, split, videos_per_shard)
+    rivals = rival_dirs(workspace, dataset, labels.kinds)
+    job = LabelJob(dataset, records, labels.shards_dir, split, videos_per_shard, rival_dirs=rivals)
     report = run_labelling(job, workspace, choice, labels.kinds)
     if as_json:
         speed = {"seconds": round(report.seconds, 3), "frames_per_sec": round(report.frames_per_sec, 3)}

@@ -13,6 +13,7 @@ from pipeline.label.journal import forget_journals
 from pipeline.label.placing import place_leftovers, place_pair, sweep
 from pipeline.label.plan import (
     MAX_VIDEOS_PER_SHARD,
+    PLAN_NAME,
     Plan,
     check_ingredients,
     common_folder,
@@ -27,14 +28,16 @@ from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
-from pipeline.shards.verification import set_aside
-from pipeline.store import find_files
+from pipeline.shards.verification import set_aside, verify_shard
+from pipeline.store import remove
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
 # A shard is what a kill can lose: about ten minutes of one worker.
 MAX_SHARD_SEC = 600.0
 # What a Kinetics clip has, for data sets whose videos were not probed.
 USUAL_FRAMES_PER_VIDEO = 300
+# How old the list of quarantined videos may be while shards are committed.
+QUARANTINE_SEC = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class LabelJob:
         videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
         teacher_files: `digest_teacher_files` of the teachers; None where a job must be given to workers to see whether
             something is left of it.
+        rival_dirs: folders of other sets of the same teachers' labels; where one is begun, this job is not.
     """
 
     dataset: str
@@ -62,6 +66,7 @@ class LabelJob:
     redo: frozenset[str] = frozenset()
     retry_reasons: frozenset[str] | None = None
     teacher_files: str | None = None
+    rival_dirs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,26 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
     Raises:
         PlanError: the manifest is not the one that the labels were begun with.
         ShardError: a receipt is damaged.
+        WorkspaceError: another run is at work here.
     """
     started = time.monotonic()
+    plan = _unchanged_plan(job)
+    if plan is None:
+        return None
+    shards = plan.of_split(job.split)
+    with only_run(job.shards_dir):
+        # What a killed run left to do, as a run with workers does it.
+        place_leftovers(job.shards_dir, plan.fingerprint, {shard.name for shard in plan.shards})
+        receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
+        if _find_tasks(job, plan, receipts):
+            return None
+        sweep(job.shards_dir, ())
+        write_quarantine(job.shards_dir, plan.shards, receipts)
+    return LabelReport(summarise(shards, receipts), time.monotonic() - started, 0)
+
+
+def _unchanged_plan(job: LabelJob) -> Plan | None:
+    """Read the plan of a job without bad shards; None where its labels might now come out otherwise."""
     if job.redo or job.teacher_files is None:
         return None
     plan = read_plan(job.shards_dir, job.dataset, job.records)
@@ -101,16 +124,7 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
         return None
     if (plan.ingredients.get("decoder"), plan.ingredients.get("frame_resize")) != (DECODER, FRAME_RESIZE):
         return None
-    if job.videos_per_shard not in (None, plan.videos_per_shard):
-        return None
-    shards = plan.of_split(job.split)
-    committed = {path.stem for path in find_files(job.shards_dir, "*.json")}
-    if job.retry_reasons is None and any(shard.name not in committed for shard in shards):
-        return None
-    receipts = read_receipts(job.shards_dir, shards, plan.fingerprint)
-    if job.retry_reasons is not None and (_find_tasks(job, plan, receipts) or find_files(job.shards_dir, "*.next")):
-        return None
-    return LabelReport(summarise(shards, receipts), time.monotonic() - started, 0)
+    return plan if job.videos_per_shard in (None, plan.videos_per_shard) else None
 
 
 def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelProgress], None]) -> LabelReport:
@@ -126,12 +140,13 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
         place_leftovers(job.shards_dir, plan.fingerprint, {shard.name for shard in plan.shards})
-        for name in job.redo:
+        for name in _still_bad(job, plan):
             set_aside(job.shards_dir, name)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
         tasks = _find_tasks(job, plan, receipts)
         sweep(job.shards_dir, tasks)
         tally = Tally(shards, receipts)
+        listed, listed_sec = tally.quarantined, time.monotonic()
         own_frames, retried = 0, sum(len(task.again or ()) for task in tasks)
 
         def tick(frames: int) -> None:
@@ -148,6 +163,9 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
                 receipts[receipt.shard] = receipt
                 tally.add(receipt, before)
                 own_frames += receipt.frames - (before.frames if before else 0)
+                if tally.quarantined != listed and time.monotonic() - listed_sec > QUARANTINE_SEC:
+                    write_quarantine(job.shards_dir, plan.shards, receipts)
+                    listed, listed_sec = tally.quarantined, time.monotonic()
             sweep(job.shards_dir, ())
         finally:
             write_quarantine(job.shards_dir, plan.shards, receipts)
@@ -175,7 +193,19 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     plan = Plan(job.dataset, size, ingredients, partition(job.records, size), job.teacher_files)
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
+    _require_no_rival(job)
     return plan
+
+
+def _require_no_rival(job: LabelJob) -> None:
+    """Refuse a first start where another set of these labels was begun; each looks once its own plan is written."""
+    for folder in job.rival_dirs:
+        if (folder / PLAN_NAME).exists():
+            remove(job.shards_dir / PLAN_NAME)
+            raise WorkspaceError(
+                f"labels of {job.dataset} that these would clash with were begun at the same time, in {folder}; run "
+                "label again, with the --teachers of the set that you want, or into another workspace"
+            )
 
 
 def _require_videos(job: LabelJob) -> None:
@@ -211,6 +241,17 @@ def shard_header(plan: Plan, split: str) -> ShardHeader:
         scene_teacher=plan.ingredients.get("scene_teacher"),
         created_by=f"kinet-pipeline {version('kinet-pipeline')}",
     )
+
+
+def _still_bad(job: LabelJob, plan: Plan) -> list[str]:
+    """List the shards to redo that are bad now that nobody else writes: another run may have replaced one since."""
+    planned = {shard.name: [record.video_id for record in shard.records] for shard in plan.shards}
+    return [
+        name
+        for name in sorted(job.redo)
+        if name not in planned
+        or verify_shard(job.shards_dir / f"{name}.json", fingerprint=plan.fingerprint, video_ids=planned[name])
+    ]
 
 
 def _find_tasks(job: LabelJob, plan: Plan, receipts: dict[str, Receipt]) -> list[ShardTask]:

@@ -80,3 +80,9 @@ def set_to_label(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, .
         f"{dataset} has labels of the {' and the '.join(clash[0].kinds)} teacher in {named}; run kinet-pipeline "
         f"label --dataset {dataset} --teachers {missing}, or label into another workspace"
     )
+
+
+def rival_dirs(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...]) -> tuple[Path, ...]:
+    """Return the folders of the other sets that would hold labels of one of these teachers, begun or not."""
+    sets = [label_set(workspace, dataset, other) for other in (BOTH_TEACHERS, *((kind,) for kind in BOTH_TEACHERS))]
+    return tuple(labels.shards_dir for labels in sets if labels.kinds != kinds and set(labels.kinds) & set(kinds))

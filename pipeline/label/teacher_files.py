@@ -7,14 +7,20 @@ from pipeline.store import sha256_of_file
 
 
 def digest_teacher_files(settings: TeacherSettings) -> str | None:
-    """Hash what makes the teachers: factories, precision, weights files and side files; None where one is missing."""
+    """Hash what makes the teachers: factories, precision, weights files and side files, where they have one.
+
+    None where a weights file is missing. The factories' own code is not looked at.
+    """
     parts = [settings.precision]
     for kind in settings.kinds:
         weights_path = settings.human_path if kind == "human" else settings.scene_path
-        side_path = weights_path.with_suffix(".json")
+        parts.append(settings.human_factory if kind == "human" else settings.scene_factory)
         try:
-            parts += [settings.human_factory if kind == "human" else settings.scene_factory]
-            parts += [sha256_of_file(path) for path in (weights_path, side_path)]
+            parts.append(sha256_of_file(weights_path))
         except FileNotFoundError:
             return None
+        try:
+            parts.append(sha256_of_file(weights_path.with_suffix(".json")))
+        except FileNotFoundError:
+            parts.append("no side file")
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

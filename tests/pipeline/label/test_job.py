@@ -13,12 +13,16 @@ from manifests import read_manifest
 from pipeline.errors import ManifestError, PlanError, TeacherError, WorkspaceError
 from pipeline.label.job import LabelJob, choose_videos_per_shard, report_if_done, run_label_job, shard_header
 from pipeline.label.local import LocalPool
+from pipeline.label.placing import attempt_paths
 from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
 from pipeline.label.progress import LabelProgress
+from pipeline.label.sets import rival_dirs
 from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
 from pipeline.label.teacher_files import digest_teacher_files
+from pipeline.lock import only_run
 from pipeline.shards import LabelIndex, read_receipt
+from pipeline.shards.schema import BOTH_TEACHERS
 from pipeline.video import VideoFile, hash_frames
 from tests.pipeline.label.conftest import LENGTHS, Bench
 from tests.pipeline.label.toy_teachers import BrightPixels, MeanColour
@@ -211,8 +215,8 @@ def test_progress_counts_what_the_receipts_say(bench: Bench) -> None:
 
 
 def test_a_done_job_needs_no_workers_until_a_teacher_changes(bench: Bench) -> None:
-    for path in (bench.teachers.human_path, bench.teachers.scene_path):
-        path.with_suffix(".json").write_text("{}")
+    # A teacher of one's own may have no side file.
+    bench.teachers.human_path.with_suffix(".json").write_text("{}")
 
     def job(split: str | None = None) -> LabelJob:
         return LabelJob(
@@ -228,3 +232,67 @@ def test_a_done_job_needs_no_workers_until_a_teacher_changes(bench: Bench) -> No
         assert (report_if_done(job()) is None) == (others is None)
     bench.teachers.scene_path.with_suffix(".json").write_text('{"another": "record"}')
     assert report_if_done(job()) is None
+
+
+def test_a_done_job_finishes_what_a_kill_left(bench: Bench) -> None:
+    job = LabelJob("mix", bench.records, bench.shards_dir, teacher_files=digest_teacher_files(bench.teachers))
+    with LocalPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
+        run_label_job(job, pool, lambda _: None)
+    table = bench.shards_dir / "quarantine.csv"
+    listed = table.read_text()
+    # A kill between the last shard and its receipt, and before the list.
+    receipt = next(bench.shards_dir.glob("train-*.json"))
+    attempt = json.loads(receipt.read_text())["attempt"]
+    receipt.rename(attempt_paths(bench.shards_dir, receipt.stem, attempt).receipt)
+    table.write_text("half a list")
+    (bench.shards_dir / "x.h5.abc.part").touch()
+    with only_run(bench.shards_dir), pytest.raises(WorkspaceError, match="another label run is at work"):
+        report_if_done(job)
+    report = report_if_done(job)
+    assert report is not None and report.status.missing == 0
+    assert receipt.exists() and table.read_text() == listed
+    assert not [path for path in bench.shards_dir.iterdir() if path.suffix in (".part", ".next")]
+
+
+def test_a_shard_that_is_good_by_now_is_not_labelled_again(bench: Bench) -> None:
+    bench.label()
+    before = bench.shard_bytes()
+    good, bad = sorted(before)[:2]
+    (bench.shards_dir / bad).write_bytes(before[bad][:-1])
+    job = LabelJob("mix", bench.records, bench.shards_dir, redo=frozenset({Path(good).stem, Path(bad).stem}))
+    with LocalPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
+        run_label_job(job, pool, lambda _: None)
+    assert bench.shard_bytes() == before
+    assert [path.name for path in sorted(bench.shards_dir.glob("*.h5.bad"))] == [f"{bad}.bad"]
+
+
+def test_the_quarantine_list_grows_while_labelling_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.label.job.QUARANTINE_SEC", 0.0)
+    listed: list[int] = []
+
+    def count(progress: LabelProgress) -> None:
+        if progress.quarantined:
+            with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
+                assert len(list(csv.DictReader(stream))) == progress.quarantined
+            listed.append(progress.quarantined)
+
+    bench.label(count)
+    assert listed[-1] == 4 and listed[0] < 4
+
+
+def test_of_two_sets_begun_together_one_is_refused(bench: Bench) -> None:
+    (other,) = rival_dirs(bench.workspace, "mix", ("scene",))
+    assert other == bench.shards_dir
+    assert set(rival_dirs(bench.workspace, "mix", BOTH_TEACHERS)) == {other / "human", other / "scene"}
+    alone = other / "scene"
+    # Both were told that nothing is begun; the other one then wrote its plan first.
+    bench.label(split="val")
+    job = LabelJob("mix", bench.records, alone, videos_per_shard=3, rival_dirs=(other,))
+    teachers = dataclasses.replace(bench.teachers, kinds=("scene",))
+    with (
+        LocalPool(teachers, LabelSettings(batch_size=8), alone) as pool,
+        pytest.raises(WorkspaceError, match="begun at the same time"),
+    ):
+        run_label_job(job, pool, lambda _: None)
+    assert not (alone / "plan.json").exists() and not list(alone.glob("*.h5*"))
+    assert bench.label().status.missing == 0
