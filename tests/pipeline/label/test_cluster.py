@@ -181,3 +181,17 @@ def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.
     assert report.frames == report.status.frames
     assert bench.shard_bytes() == unbroken
     wait_for(lambda: not Path(f"/proc/{stopped[0]}").exists())
+
+
+@pytest.mark.slow
+def test_a_video_that_a_teacher_hangs_on_is_quarantined_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.label.cluster import RayPool
+
+    for name, value in ((HARM_VARIABLE, "hang"), ("RAY_AUTH_MODE", "disabled"), ("PYTHONPATH", str(REPOSITORY))):
+        monkeypatch.setenv(name, value)
+    bench.whiten("good2")
+    job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
+    settings = ClusterSettings(None, 1, teacher_stall_sec=8)
+    with RayPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
+        status = run_label_job(job, pool, lambda _: None).status
+    assert status.missing == 0 and status.reasons["timeout"] == 1

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 
-# Set to "crash" or "raise": what the human teacher then does at a white frame, the process and all.
+# Set to "crash", "hang" or "raise": what the human teacher then does at a white frame, the process and all.
 HARM_VARIABLE = "KINET_TOY_HARM"
 
 
@@ -33,6 +33,8 @@ class BrightPixels:
         if harm and bool((frames_BHWC.amin(dim=(1, 2, 3)) > 250).any()):
             if harm == "raise":
                 raise RuntimeError("no white frames, please")
+            if harm == "hang":
+                time.sleep(3600)
             # In this very thread: a signal sent from outside would leave it time to go on.
             ctypes.string_at(0)
         luma_BHW = frames_BHWC.sum(dim=-1, dtype=torch.int32)
