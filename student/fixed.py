@@ -202,7 +202,17 @@ def make_fixed_kinet(
     options: KINetOptions,
     teachers: FixedTeachers,
 ) -> FixedBranchKINet:
-    """Put the student together from a backbone and two teachers; other arguments as of `student.kinet.make_kinet`."""
+    """Put the student together from a backbone and two teachers; other arguments as of `student.kinet.make_kinet`.
+
+    Raises:
+        ValueError: a reading of the learned auxiliary branches, which this student does not have.
+    """
+    for name, only in (("auxiliary", "both"), ("cbi_output", "action")):
+        if getattr(options, name) != only:
+            raise ValueError(
+                f"kinet.{name}: expected {only!r} for kinet-fixed, whose auxiliary branches are not learned, found "
+                f"{getattr(options, name)!r}; leave it out, or choose model kinet"
+            )
     forked = fork(cut, at=options.fork, cbi_places=options.cbi_places, cbi_width=options.cbi_width, auxiliary=())
     human, scene = (
         FixedKnowledge(

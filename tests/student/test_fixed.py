@@ -108,6 +108,13 @@ def test_without_a_graph_the_joined_action_features_are_classified() -> None:
     assert outputs.edge_entropy is None
 
 
+def test_readings_of_learned_branches_are_refused() -> None:
+    with pytest.raises(ValueError, match="kinet.cbi_output: expected 'action' for kinet-fixed"):
+        _student(options=KINetOptions(cbi_output="all"))
+    with pytest.raises(ValueError, match="kinet.auxiliary: expected 'both' for kinet-fixed"):
+        _student(options=KINetOptions(auxiliary="human", cbi_places="none", akg_relation="none"))
+
+
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(ValueError, match="human_teacher: expected a teacher file for model kinet-fixed, found none"):
         load_fixed_teachers("", "")
