@@ -109,9 +109,9 @@ def test_without_a_graph_the_joined_action_features_are_classified() -> None:
 
 
 def test_readings_of_learned_branches_are_refused() -> None:
-    with pytest.raises(ValueError, match="kinet.cbi_output: expected 'action' for kinet-fixed"):
+    with pytest.raises(ValueError, match=r"kinet\.cbi_output: expected 'action' for kinet-fixed"):
         _student(options=KINetOptions(cbi_output="all"))
-    with pytest.raises(ValueError, match="kinet.auxiliary: expected 'both' for kinet-fixed"):
+    with pytest.raises(ValueError, match=r"kinet\.auxiliary: expected 'both' for kinet-fixed"):
         _student(options=KINetOptions(auxiliary="human", cbi_places="none", akg_relation="none"))
 
 
