@@ -2,18 +2,23 @@
 
 import fcntl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
 def one_ray_cluster_at_a_time(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Clusters that start side by side on two cores meet each other's ports and each other's timeouts."""
     if request.node.get_closest_marker("ray") is None:
         yield
         return
+    # Its workers import the tests' own teachers.
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     # With several test processes each has a folder of its own below one that they share.
     shared = tmp_path_factory.getbasetemp().parent
     with (shared / "ray.lock").open("w") as lock:
