@@ -55,7 +55,11 @@ def has_unfinished_shard(pid: int) -> bool:
     """Tell whether a process is a worker that writes a shard."""
     if "ray::LabellingActor" not in title(pid):
         return False
-    return any(entry.readlink().suffix == ".part" for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink())
+    try:
+        return any(entry.readlink().suffix == ".part" for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        # It closed a file meanwhile; the next look will tell.
+        return False
 
 
 def wait_for(condition, seconds: float = 150.0):
