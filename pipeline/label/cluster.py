@@ -92,7 +92,7 @@ class RayPool:
                 if isinstance(ended, Committed):
                     if queue.commit(ended.run, ended.receipt.frames):
                         yield ended.receipt
-                    # Whoever else was at the same shard has nothing to add: its bytes would be the same.
+                    # Whoever else was at the same shard comes too late: the first pair is the shard.
                     for rival in queue.rivals(ended.run):
                         self._crew.dismiss(rival)
                         queue.drop(rival)
