@@ -11,7 +11,8 @@ from student.backbones import (
     cut_resnet200,
     cut_squeezenet1_1,
 )
-from student.kinet import DEFAULT_DROPOUT, DEFAULT_OPTIONS, KINet, make_kinet
+from student.heads import DEFAULT_DROPOUT
+from student.kinet import DEFAULT_OPTIONS, KINet, make_kinet
 from student.options import KINetOptions, check_choice
 from student.seeding import seeded
 from student.tsn import TSN, make_tsn

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from student.build import Student
 from student.normalisation import Normalisation, normalise
-from student.outputs import BranchFeatures
 
 
 class DeployedStudent(nn.Module):
@@ -30,10 +29,7 @@ class DeployedStudent(nn.Module):
     def forward(self, frames_BTCSS: Tensor) -> Tensor:
         """Score clips: uint8 RGB frames [B, T, 3, S, S] to float32 logits [B, K], before the softmax."""
         images_NCSS = normalise(frames_BTCSS.flatten(0, 1), self._normalisation)
-        features = self.student.extract_features(images_NCSS)
-        segments = BranchFeatures(
-            *(None if part is None else part.unflatten(0, (-1, self.num_segments)) for part in features)  # type: ignore[arg-type]
-        )
+        segments = self.student.extract_features(images_NCSS).as_segments(self.num_segments)
         logits_BK: Tensor = self.student.classify_segments(segments)
         return logits_BK
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.models import ResNet, SqueezeNet
 
 from pipeline.errors import TeacherError
-from student.akg import ActionKnowledgeGraph, edge_entropy
+from student.akg import ActionKnowledgeGraph
 from student.backbones import CutBackbone
 from student.branches import BlockChain, Tap
 from student.cbi import CrossBranchIntegration
@@ -28,6 +28,7 @@ from student.kinet import make_akg
 from student.normalisation import IMAGENET, Normalisation, renormalise
 from student.options import KINetOptions
 from student.outputs import BranchFeatures, StudentOutputs
+from student.reasoning import reason
 from teachers.architectures import Kind, resnet152_places365
 from teachers.psp import PspNet, pspnet_densenet121
 from teachers.storage import load_teacher
@@ -147,10 +148,8 @@ class FixedBranchKINet(nn.Module):
     def forward(self, frames_BTCHW: Tensor) -> StudentOutputs:
         """Score clips: float frames [B, T, 3, H, W] to `action_logits` [B, K]; there are no auxiliary logits."""
         check_frames(frames_BTCHW)
-        features = self.extract_features(frames_BTCHW.flatten(0, 1))
-        clip_shape = frames_BTCHW.shape[:2]
-        segments = BranchFeatures(*(part.unflatten(0, clip_shape) for part in features if part is not None))
-        reasoned_BTd, entropy = self._reason(segments)
+        segments = self.extract_features(frames_BTCHW.flatten(0, 1)).as_segments(frames_BTCHW.shape[1])
+        reasoned_BTd, entropy = reason(self.akg, segments)
         return StudentOutputs(action_logits=self._classify(reasoned_BTd), edge_entropy=entropy)
 
     def extract_features(self, frames_NCHW: Tensor) -> BranchFeatures:
@@ -171,7 +170,7 @@ class FixedBranchKINet(nn.Module):
 
     def classify_segments(self, features: BranchFeatures) -> Tensor:
         """Score clips by their segments' features [B, T, d]: logits [B, K]."""
-        return self._classify(self._reason(features)[0])
+        return self._classify(reason(self.akg, features)[0])
 
     def to_inference(self) -> "FixedBranchKINet":
         """Return itself: the teachers are needed at inference too."""
@@ -180,14 +179,6 @@ class FixedBranchKINet(nn.Module):
     @staticmethod
     def _target(knowledge: FixedKnowledge) -> Normalisation:
         return knowledge.teacher.normalisation
-
-    def _reason(self, features: BranchFeatures) -> tuple[Tensor, Tensor | None]:
-        if self.akg is None:
-            return features.action, None
-        if features.human is None or features.scene is None:
-            raise ValueError("fixed-branch KINet: features of both teachers are needed, found None")
-        graph = self.akg.reason(features.action, features.human, features.scene)
-        return graph.action, edge_entropy(graph.edges, self.akg.num_segments)
 
     def _classify(self, features_BTd: Tensor) -> Tensor:
         logits: Tensor = self.action_classifier(self.dropout(features_BTd)).mean(dim=1)

@@ -5,6 +5,8 @@ Shape suffixes: N images, C channels, H/W map size.
 
 from torch import Tensor, nn
 
+DEFAULT_DROPOUT = 0.5
+"""Before the action classifier."""
 CLASSIFIER_STD = 0.001
 """Start of the classifiers' weights: TSN's value, which keeps the first logits near zero."""
 

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, T segments, N images, W windows, K classes, d feature width, h/w map size.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -22,10 +23,18 @@ class BranchFeatures(NamedTuple):
 
     def gather(self, image_indices: Tensor) -> "BranchFeatures":
         """Arrange features of images as segments: [N, d] and int64 indices [W, T] give [W, T, d]."""
+        return self.map(lambda features_Nd: features_Nd[image_indices])
+
+    def as_segments(self, num_segments: int) -> "BranchFeatures":
+        """Arrange features of consecutive images as segments: [B * T, d] to [B, T, d]."""
+        return self.map(lambda features_Nd: features_Nd.unflatten(0, (-1, num_segments)))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "BranchFeatures":
+        """Change the features of each branch that there is."""
         return BranchFeatures(
-            action=self.action[image_indices],
-            human=None if self.human is None else self.human[image_indices],
-            scene=None if self.scene is None else self.scene[image_indices],
+            action=change(self.action),
+            human=None if self.human is None else change(self.human),
+            scene=None if self.scene is None else change(self.scene),
         )
 
 

@@ -16,12 +16,10 @@ from student.backbones import (
     widen_input,
 )
 from student.branches import BlockChain
-from student.heads import check_frames, make_classifier, pool
+from student.heads import DEFAULT_DROPOUT, check_frames, make_classifier, pool
 from student.normalisation import Normalisation
 from student.outputs import BranchFeatures, StudentOutputs
 from student.seeding import seeded
-
-DEFAULT_DROPOUT = 0.5
 
 
 class TSN(nn.Module):
@@ -54,9 +52,7 @@ class TSN(nn.Module):
     def forward(self, frames_BTCHW: Tensor) -> StudentOutputs:
         """Score clips: float frames [B, T, C, H, W] to `action_logits` [B, K] and nothing else."""
         check_frames(frames_BTCHW, self.in_channels)
-        num_clips, num_segments = frames_BTCHW.shape[:2]
-        features_Nd = self.extract_features(frames_BTCHW.flatten(0, 1)).action
-        segments = BranchFeatures(features_Nd.unflatten(0, (num_clips, num_segments)), None, None)
+        segments = self.extract_features(frames_BTCHW.flatten(0, 1)).as_segments(frames_BTCHW.shape[1])
         return StudentOutputs(action_logits=self.classify_segments(segments))
 
     def extract_features(self, frames_NCHW: Tensor) -> BranchFeatures:

@@ -118,7 +118,7 @@ def test_readings_of_learned_branches_are_refused() -> None:
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(ValueError, match="human_teacher: expected a teacher file for model kinet-fixed, found none"):
         load_fixed_teachers("", "")
-    with pytest.raises(ValueError, match="features of both teachers are needed"):
+    with pytest.raises(ValueError, match="features of the human and the scene branch are needed"):
         _student().classify_segments(BranchFeatures(torch.zeros(1, 3, 512), None, None))
     with pytest.raises(TeacherError, match="human teacher Linear: features can be taken of a PspNet alone"):
         split_human(torch.nn.Linear(1, 1), IMAGENET)
