@@ -103,7 +103,6 @@ def start_estimate(bench: Bench) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.xfail(strict=False, reason="a signal whose exception an import swallows is lost until the next one")
 def test_sigterm_while_the_workers_start_leaves_nothing_and_says_so(bench: Bench) -> None:
     process = start_estimate(bench)
     process.terminate()
