@@ -20,9 +20,9 @@ def send(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_block_with_its_exit_code_and_the_way_out(number: signal.Signals, exit_code: int) -> None:
-    with pytest.raises(InterruptedRun, match=f"interrupted by {number.name}; run it again") as caught:
-        with interruptible("run it again"):
-            send(number)
+    message = f"interrupted by {number.name}; run it again"
+    with pytest.raises(InterruptedRun, match=message) as caught, interruptible("run it again"):
+        send(number)
     assert caught.value.exit_code == exit_code
 
 
