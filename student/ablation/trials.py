@@ -4,7 +4,6 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,11 @@ from pipeline.files import write_atomically
 from pipeline.workspace import Workspace
 from student.ablation.figures import Hits, estimate_gain, estimate_top1, gather_hits
 from student.ablation.report import AblationReport, RowResult, write_report
-from student.ablation.size import fit_input_size, measure_size
-from student.ablation.tables import BACKBONE_NAMES, PAPER_BACKBONE, Row, table_rows
-from student.jobs import (
-    DEFAULT_RECIPE,
-    DEFAULT_SPLIT,
-    MAX_MISSING,
-    EvaluateRequest,
-    TrainRequest,
-    evaluate_run,
-    train_run,
-)
-from student.options import check_choice
-from student.recipes import TrainConfig, apply_overrides, read_recipe, read_run_config
+from student.ablation.request import AblationRequest, check_overrides, row_overrides, row_recipe
+from student.ablation.size import measure_size
+from student.ablation.tables import Row, table_rows
+from student.jobs import DEFAULT_SPLIT, EvaluateRequest, TrainRequest, evaluate_run, train_run
+from student.recipes import TrainConfig, read_run_config
 from student.runs import CONFIG_FILE, check_resumed, describe_videos, list_class_names
 from student.scores import load_scores
 from student.training_job import select_usable
@@ -38,72 +29,6 @@ SCORES_FOLDER = "ablate-scores"
 """In a run's folder, apart from the scores that a later `evaluate` writes."""
 KINETICS_CLASSES = 400
 """Of a table that is only counted, without a data set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AblationRequest:
-    """What a user asks of a table.
-
-    Attributes:
-        table: its number in the paper.
-        dataset: its name in the workspace; None only where nothing is trained.
-        backbone: see `table_rows`.
-        recipe: name or file.
-        overrides: `key=value` for every row; a row's own changes come after them.
-        seeds, folds: each row is trained once for each pair.
-        init: ImageNet weights by backbone; the key "" is for every backbone.
-        segments, crops: of the evaluation.
-        max_missing: share of the test videos that may have no score, see `EvaluateRequest`.
-        name: of the folder in runs/, and the start of its runs' names; None makes one of table, data set and backbone.
-        loader_workers, cache_mib: as of `TrainRequest`.
-
-    Raises:
-        ValueError: no seed, no fold, or one of them twice; `init` for a backbone that there is not, or twice for one.
-    """
-
-    table: int
-    dataset: str | None = None
-    backbone: str | None = None
-    recipe: str = DEFAULT_RECIPE
-    overrides: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    folds: tuple[int, ...] = (1,)
-    init: tuple[tuple[str, Path], ...] = ()
-    segments: int = 25
-    crops: int = 10
-    max_missing: float = MAX_MISSING
-    name: str | None = None
-    loader_workers: int = 0
-    cache_mib: int = 0
-
-    def __post_init__(self) -> None:
-        for what, values in (("seeds", self.seeds), ("folds", self.folds)):
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{what}: expected one or more, each once, found {', '.join(map(str, values)) or '-'}")
-        if min(self.folds) < 1 or min(self.seeds) < 0:
-            raise ValueError("folds: expected numbers from 1 on; seeds: from 0 on")
-        named = [backbone for backbone, _ in self.init]
-        for backbone in named:
-            check_choice("--init", backbone or PAPER_BACKBONE, BACKBONE_NAMES)
-        if len(set(named)) < len(named):
-            raise ValueError(
-                f"--init: expected one file a backbone, found {', '.join(name or 'all' for name in named)}"
-            )
-
-    @property
-    def run_prefix(self) -> str:
-        """Return the start of the runs' names."""
-        parts = ("ablate", str(self.table), self.dataset or "", self.backbone or "")
-        return self.name or "-".join(part for part in parts if part)
-
-    def run_name(self, row: Row, seed: int, fold: int) -> str:
-        """Name one run."""
-        return f"{self.run_prefix}-{row.key}-fold{fold}-seed{seed}"
-
-    def init_of(self, row: Row) -> Path | None:
-        """Return the file that a row's backbone starts from."""
-        files = dict(self.init)
-        return files.get(row.backbone, files.get(""))
 
 
 def measure_table(workspace: Workspace, request: AblationRequest) -> AblationReport:
@@ -118,6 +43,7 @@ def measure_table(workspace: Workspace, request: AblationRequest) -> AblationRep
         num_classes = len(list_class_names(load_dataset(workspace, request.dataset)))
     with option_errors():
         rows = table_rows(request.table, request.backbone)
+        check_overrides(request, rows)
         results = [
             RowResult(row=row, size=measure_size(row_recipe(workspace, request, row), num_classes)) for row in rows
         ]
@@ -174,39 +100,13 @@ def _check_init(request: AblationRequest, rows: Sequence[Row]) -> None:
             raise CheckpointError(f"--init {path}: no such file; without --init every row starts from random weights")
 
 
-def row_recipe(workspace: Workspace, request: AblationRequest, row: Row, seed: int = 0) -> TrainConfig:
-    """Resolve a row's recipe: the recipe, the user's changes, the row's, the backbone's input size, the seed.
-
-    Raises:
-        RecipeError: no such recipe.
-        ValueError: a change that is wrong.
-    """
-    return apply_overrides(read_recipe(request.recipe), _overrides(workspace, request, row, seed))
-
-
-def _overrides(workspace: Workspace, request: AblationRequest, row: Row, seed: int) -> tuple[str, ...]:
-    changes = [*request.overrides, *row.overrides, f"seed={seed}"]
-    if row.model == "kinet-fixed":
-        changes += [
-            f"{kind}_teacher={workspace.teacher_path(kind)}"
-            for kind in ("human", "scene")
-            if not _sets(request.overrides, f"{kind}_teacher")
-        ]
-    sized = fit_input_size(apply_overrides(read_recipe(request.recipe), changes))
-    return (*changes, *(change for change in sized if not _sets(request.overrides, "input_size")))
-
-
-def _sets(overrides: tuple[str, ...], key: str) -> bool:
-    return any(override.partition("=")[0].strip() == key for override in overrides)
-
-
 def _run_once(workspace: Workspace, request: AblationRequest, row: Row, seed: int, fold: int) -> dict[str, Any]:
     """Train and score one run unless it is done; return what `evaluate_run` said of it."""
     assert request.dataset is not None  # `run_table` has checked it
     run = request.run_name(row, seed, fold)
     run_dir = workspace.run_dir(run)
     with option_errors():
-        overrides = _overrides(workspace, request, row, seed)
+        overrides = row_overrides(workspace, request, row, seed)
         recipe = row_recipe(workspace, request, row, seed)
     begun = (run_dir / CONFIG_FILE).is_file()
     init = request.init_of(row)

@@ -7,6 +7,7 @@ import click
 
 from pipeline.options import debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
+from student.commands.options import cache_option, loader_option, recipe_options, views_options
 
 
 def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -32,24 +33,15 @@ def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
               "3 backbones, 4 fixed branches.")  # fmt: skip
 @click.option("--dataset", metavar="NAME", callback=require_name, help="Data set; a dry run can do without.")
 @click.option("--backbone", metavar="NAME", help="In place of ResNet-50; in Table 3 this one alone.")
-@click.option("--recipe", metavar="NAME|FILE", default="kinetics400", show_default=True, help="Recipe of every row.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@recipe_options
 @click.option("--seeds", default="0", show_default=True, callback=_parse_numbers, metavar="N,N", help="Of training.")
 @click.option("--folds", "--splits", "folds", default="1", show_default=True, callback=_parse_numbers, metavar="N,N",
               help="Official splits.")  # fmt: skip
 @click.option("--init", multiple=True, metavar="[BACKBONE=]FILE", callback=_parse_init, help="ImageNet weights.")
-@click.option("--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a test video.")
-@click.option("--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame.")
-@click.option(
-    "--max-missing",
-    type=click.FloatRange(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Largest share of test videos without a score.",
-)
+@views_options
 @click.option("--name", metavar="NAME", callback=require_name, help="Folder in runs/.  [default: of table and data]")
-@click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
-@click.option("--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips.")
+@loader_option
+@cache_option
 @click.option("--dry-run", is_flag=True, help="Only build every model: parameters and FLOPs.")
 @json_option
 @workspace_option
@@ -60,7 +52,7 @@ def ablate(
     table: int,
     dataset: str | None,
     backbone: str | None,
-    recipe: str,
+    recipe: str | None,
     overrides: tuple[str, ...],
     seeds: tuple[int, ...],
     folds: tuple[int, ...],
@@ -75,7 +67,8 @@ def ablate(
 ) -> None:
     """Train and score every row of one of the paper's tables; a second call goes on where the first ended."""
     from pipeline.errors import option_errors
-    from student.ablation.trials import AblationRequest, measure_table, run_table
+    from student.ablation.request import AblationRequest
+    from student.ablation.trials import measure_table, run_table
 
     if dataset is None and not dry_run:
         raise click.UsageError("Missing option '--dataset' (only --dry-run can do without).")

@@ -6,6 +6,7 @@ import click
 
 from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
+from student.commands.options import checkpoint_option, loader_option, views_options
 
 
 @click.command("evaluate")
@@ -13,8 +14,7 @@ from pipeline.workspace import Workspace
 @dataset_option
 @click.option("--split", metavar="NAME", callback=require_name, help="Videos to score.  [default: val, else test]")
 @click.option("--fold", type=click.IntRange(min=1), help="Official split.  [default: the run's on its own data set]")
-@click.option("--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a video.")
-@click.option("--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame.")
+@views_options
 @click.option(
     "--windows",
     type=click.Choice(["sliding", "strided"]),
@@ -22,18 +22,8 @@ from pipeline.workspace import Workspace
     show_default=True,
     help="Which frames the graph sees together.",
 )
-@click.option(
-    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Whose weights."
-)
-@click.option(
-    "--max-missing",
-    type=click.FloatRange(0, 1),
-    default=0.05,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of videos that may lack a score; above it exit 1.",
-)
-@click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
+@checkpoint_option
+@loader_option
 @json_option
 @workspace_option
 @debug_option

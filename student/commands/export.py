@@ -8,6 +8,7 @@ import click
 
 from pipeline.options import debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
+from student.commands.options import checkpoint_option
 
 
 @click.command("export")
@@ -22,9 +23,7 @@ from pipeline.workspace import Workspace
 @click.option(
     "--output", "output_dir", type=click.Path(path_type=Path), metavar="DIR", help="[default: the run's export/]"
 )
-@click.option(
-    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Whose weights."
-)
+@checkpoint_option
 @json_option
 @workspace_option
 @debug_option

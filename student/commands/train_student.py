@@ -8,16 +8,12 @@ import click
 
 from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
+from student.commands.options import address_option, cache_option, loader_option, recipe_options
 
 
 @click.command("train-student")
 @dataset_option
-@click.option(
-    "--recipe", metavar="NAME|FILE", help="kinetics400, ucf101, small, or a TOML file.  [default: kinetics400]"
-)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."
-)
+@recipe_options
 @click.option("--model", metavar="NAME", help="kinet, tsn or kinet-fixed; short for --set model=NAME.")
 @click.option("--backbone", metavar="NAME", help="resnet50, bninception, inceptionv3, resnet18, squeezenet1_1, ...")
 @click.option(
@@ -32,8 +28,8 @@ from pipeline.workspace import Workspace
 @click.option("--split", metavar="NAME", callback=require_name, help="Videos to train on.  [default: train]")
 @click.option("--fold", type=click.IntRange(min=1), help="Of a data set with several official splits.  [default: 1]")
 @click.option("--resume", is_flag=True, help="Go on with the run from its last checkpoint.")
-@click.option("--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes.")
-@click.option("--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips.")
+@loader_option
+@cache_option
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -41,7 +37,7 @@ from pipeline.workspace import Workspace
     show_default=True,
     help="Processes that train together by Ray Train; 0 trains in this one, without Ray.",
 )
-@click.option("--address", metavar="RAY", help="A running Ray cluster, e.g. auto.  [default: one on this machine]")
+@address_option
 @click.option("--gpus-per-worker", type=click.FloatRange(0), help="[default: 1 where the cluster has enough]")
 @json_option
 @workspace_option

@@ -125,6 +125,9 @@ def test_fixed_branches_keep_the_teachers_as_they_were(workspace: Path, capsys: 
         (["--table", "3", "--init", "resnet18=x.pth"], "no row has this backbone"),
         (["--table", "5"], "5 is not in the range"),
         (["--table", "1", "--set", "lerning_rate=1"], "did you mean learning_rate?"),
+        (["--table", "1", "--set", "kinet.akg_relation=dot"], "row human (Baseline+human) of Table 1 sets it itself"),
+        (["--table", "2", "--set", "backbone=resnet18"], "--set backbone: row tsn"),
+        (["--table", "2", "--set", "seed=3"], "name the seeds by --seeds"),
     ],
 )
 def test_wrong_usage_is_code_2(

@@ -1,0 +1,66 @@
+"""Options that several of the student's commands share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def recipe_options(command: F) -> F:
+    """Add ``--recipe`` (None where it is not given) and ``--set``, passed on as `overrides`."""
+    recipe = click.option(
+        "--recipe", metavar="NAME|FILE", help="kinetics400, ucf101, small, or a TOML file.  [default: kinetics400]"
+    )
+    change = click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."
+    )
+    return recipe(change(command))
+
+
+def views_options(command: F) -> F:
+    """Add how videos are looked at in a test, ``--segments``, ``--crops``, and ``--max-missing``."""
+    segments = click.option(
+        "--segments", type=click.IntRange(min=1), default=25, show_default=True, help="Frames of a video."
+    )
+    crops = click.option(
+        "--crops", type=click.Choice(["10", "3", "1"]), default="10", show_default=True, help="Crops of a frame."
+    )
+    max_missing = click.option(
+        "--max-missing",
+        type=click.FloatRange(0, 1),
+        default=0.05,
+        show_default=True,
+        metavar="SHARE",
+        help="Share of videos that may lack a score; above it exit 1.",
+    )
+    return segments(crops(max_missing(command)))
+
+
+def checkpoint_option(command: F) -> F:
+    """Add ``--checkpoint``: the last, or the best in validation."""
+    return click.option(
+        "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Whose weights."
+    )(command)
+
+
+def loader_option(command: F) -> F:
+    """Add ``--loader-workers``."""
+    return click.option(
+        "--loader-workers", type=click.IntRange(min=0), default=2, show_default=True, help="Reading processes."
+    )(command)
+
+
+def cache_option(command: F) -> F:
+    """Add ``--cache-mib``."""
+    return click.option(
+        "--cache-mib", type=click.IntRange(min=0), default=0, show_default=True, help="Memory for short clips."
+    )(command)
+
+
+def address_option(command: F) -> F:
+    """Add ``--address``."""
+    return click.option(
+        "--address", metavar="RAY", help="A running Ray cluster, e.g. auto.  [default: one on this machine]"
+    )(command)
