@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,12 @@ from manifests.errors import ManifestError
 def publish(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; sync and rename it when the block ends, remove it when the block raises.
 
-    The temporary name holds the process id, so that two programs writing the same file don't share it.
+    The temporary name is new each time: no two threads, processes or machines that write the same file share it.
 
     Raises:
         ManifestError: the folder cannot be made, or the disk is full or read-only.
     """
-    part_path = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part_path = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part_path

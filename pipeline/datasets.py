@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from manifests import VideoRecord, read_manifest
 from manifests.catalogue import VIDEO_DATASETS
 from pipeline.errors import ManifestError, OptionError, UnknownDatasetError
-from pipeline.store import find_files, local_copy
+from pipeline.local_copies import local_copy
+from pipeline.store import find_files
 from pipeline.workspace import Workspace
 
 

@@ -24,7 +24,6 @@ from upath import UPath
 from pipeline import files
 from pipeline.errors import WorkspaceError
 
-CACHE_VARIABLE = "KINET_CACHE_DIR"
 _READ_TOGETHER = 256
 
 
@@ -54,14 +53,6 @@ def is_local(path: Path) -> bool:
     return _in_store(path) is None
 
 
-def cache_dir() -> Path:
-    """Return the local folder for copies of a store's files: $KINET_CACHE_DIR, else in the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kinet-pipeline"
-
-
 def make_dir(folder: Path) -> None:
     """Make a folder and those above it; a store has none. Raises OSError."""
     if is_local(folder):
@@ -82,27 +73,6 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         _filesystem(remote).pipe_file(remote.path, content.encode() if isinstance(content, str) else content)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary local path, and make its file durable and final as `path` when the block ends well.
-
-    Raises:
-        WorkspaceError: the disk is full, or disk or store cannot be written.
-    """
-    if is_local(path):
-        with files.writing(path) as part_path:
-            yield part_path
-        return
-    part_path = part_path_of(path)
-    try:
-        yield part_path
-        publish(part_path, path, files.sha256_of_file(part_path))
-    except OSError as error:
-        raise files.disk_fault(part_path, error) from error
-    finally:
-        part_path.unlink(missing_ok=True)
-
-
 def create_exclusively(path: Path, content: str) -> bool:
     """Write a file of a store unless it is there; tell whether it was written. Not for local files."""
     remote = cast(UPath, path)
@@ -117,12 +87,6 @@ def create_exclusively(path: Path, content: str) -> bool:
                 return False
             raise error
     return True
-
-
-def part_path_of(path: Path) -> Path:
-    """Name a new local file in which the content of `path` can be made: beside it, or in the cache folder."""
-    name = files.part_name_of(path)
-    return path.with_name(name) if is_local(path) else _scratch_dir() / name
 
 
 def publish(part_path: Path, path: Path, sha256: str) -> None:
@@ -239,40 +203,6 @@ def download(path: Path, target: Path) -> None:
 
 
 @contextmanager
-def local_copy(path: Path, *beside: str) -> Iterator[Path]:
-    """Give a local path of a file: itself, or for the time of the block a copy under the same name.
-
-    Args:
-        path: of the file; where there is none, neither is one at the path that is given.
-        beside: suffixes of files with the same stem that are to lie beside it, where they exist.
-    """
-    if is_local(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(dir=_scratch_dir()) as folder:
-        for wanted in (path, *(path.with_suffix(suffix) for suffix in beside)):
-            if wanted.exists():
-                download(wanted, Path(folder) / wanted.name)
-        yield Path(folder) / path.name
-
-
-@contextmanager
-def local_edit(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Give a local folder in which some of a folder's files can be written; a store gets them when the block ends."""
-    if is_local(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(dir=_scratch_dir()) as scratch:
-        yield Path(scratch)
-        for name in names:
-            made = Path(scratch) / name
-            if made.exists():
-                write_atomically(folder / name, made.read_bytes())
-            else:
-                remove(folder / name)
-
-
-@contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """Make a folder, and remove it with the files in it when the block ends."""
     if is_local(parent):
@@ -294,12 +224,6 @@ def _in_store(path: object) -> UPath | None:
 def _filesystem(path: UPath) -> Any:
     """Return a path's file system, made by this process: the one that a path remembers does not survive a fork."""
     return fsspec.filesystem(path.protocol, **path.storage_options)
-
-
-def _scratch_dir() -> Path:
-    folder = cache_dir() / "scratch"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import logging
 from manifests.draft import MissingReason
 from manifests.record import VideoRecord
 from pipeline.errors import ManifestError
-from pipeline.store import local_copy
+from pipeline.local_copies import local_copy
 from pipeline.workspace import Workspace
 from student.dataset import DroppedVideo
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.errors import TeacherError, WorkspaceError
 from pipeline.files import sha256_of_file
-from pipeline.store import local_copy, make_dir, write_atomically, writing
+from pipeline.local_copies import local_copy, writing
+from pipeline.store import make_dir, write_atomically
 from pipeline.training.weights import read_state_dict
 from teachers.architectures import Kind, build_network, check_classes
 from teachers.preprocessing import Preprocessing

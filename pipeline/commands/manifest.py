@@ -186,7 +186,7 @@ def _save(draft: "ManifestDraft", workspace: Workspace, name: str) -> dict[str, 
     from manifests import write_manifest
     from manifests.draft import write_missing
     from pipeline.errors import ManifestError
-    from pipeline.store import local_edit
+    from pipeline.local_copies import local_edit
 
     manifest_path = workspace.manifest_path(name)
     missing_path = manifest_path.with_name(f"{name}.missing.csv")

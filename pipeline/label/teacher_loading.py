@@ -19,7 +19,7 @@ from pipeline.label.teacher import (
     SceneLabels,
     SceneTeacherProtocol,
 )
-from pipeline.store import local_copy
+from pipeline.local_copies import local_copy
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 _TRIAL_FRAMES = 2

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from pipeline.errors import ShardError, WorkspaceError
 from pipeline.files import disk_fault, sha256_of_file
+from pipeline.local_copies import cache_dir, part_path_of
 from pipeline.shards.schema import REPAIR_HINT
-from pipeline.store import cache_dir, download, is_local, part_path_of
+from pipeline.store import download, is_local
 
 SIZE_VARIABLE = "KINET_CACHE_GIB"
 DEFAULT_GIB = 20.0

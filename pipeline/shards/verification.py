@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from pipeline.errors import ShardError
 from pipeline.files import sha256_of_file
+from pipeline.local_copies import local_copy
 from pipeline.processors import count_processors
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.receipts import Receipt, find_receipts, read_receipt
 from pipeline.shards.sanity import LabelFigures, measure_labels
 from pipeline.shards.schema import VideoStatus
-from pipeline.store import local_copy, rename
+from pipeline.store import rename
 
 _MAX_JOBS = 16
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.files import disk_fault, sha256_of_file
+from pipeline.local_copies import part_path_of
 from pipeline.shards.columns import FrameColumns, check_frames
 from pipeline.shards.part_file import PartFile
 from pipeline.shards.readback import ExpectedContent, find_content_faults
@@ -25,7 +26,7 @@ from pipeline.shards.schema import (
     ShardHeader,
     VideoStatus,
 )
-from pipeline.store import part_path_of, publish
+from pipeline.store import publish
 
 # Masks leave memory in whole chunks, this many frames at a time: fewer, larger calls into HDF5.
 _FLUSH_FRAMES = 4 * MASK_CHUNK_FRAMES

@@ -9,15 +9,13 @@ import pytest
 import s3fs
 
 from pipeline.errors import WorkspaceError
+from pipeline.local_copies import local_copy, local_edit, part_path_of, writing
 from pipeline.store import (
     create_exclusively,
     find_files,
     is_local,
-    local_copy,
-    local_edit,
     locate,
     make_dir,
-    part_path_of,
     publish,
     read_files,
     read_present_files,
@@ -25,7 +23,6 @@ from pipeline.store import (
     rename,
     sha256_of_file,
     write_atomically,
-    writing,
 )
 
 PLACES = ["local", "file", "memory", "s3"]
