@@ -14,7 +14,8 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 from student.bninception import STAGES, make_bninception_blocks
 from student.branches import BottleneckTap, NamedBlock, OutputTap, Tap
-from student.normalisation import CAFFE, CENTRED, IMAGENET, Normalisation
+from student.catalogue import BACKBONES
+from student.normalisation import Normalisation
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class CutBackbone:
     tap: Tap
     res4_widths: tuple[BlockWidths, ...]
     res5_widths: tuple[BlockWidths, ...]
-    normalisation: Normalisation = IMAGENET
+    normalisation: Normalisation
     in_channels: int = 3
 
     @property
@@ -100,6 +101,7 @@ def cut_squeezenet1_1() -> CutBackbone:
         tap=OutputTap(),
         res4_widths=_untapped(384, 384, 512),
         res5_widths=_untapped(512),
+        normalisation=BACKBONES["squeezenet1_1"].normalisation,
     )
 
 
@@ -115,7 +117,7 @@ def cut_bninception() -> CutBackbone:
         tap=OutputTap(),
         res4_widths=_untapped(576, 576, 608, 608, 1056),
         res5_widths=_untapped(1024, 1024),
-        normalisation=CAFFE,
+        normalisation=BACKBONES["bninception"].normalisation,
     )
 
 
@@ -133,7 +135,7 @@ def cut_inceptionv3() -> CutBackbone:
         tap=OutputTap(),
         res4_widths=_untapped(768, 768, 768, 768, 768),
         res5_widths=_untapped(1280, 2048, 2048),
-        normalisation=CENTRED,
+        normalisation=BACKBONES["inceptionv3"].normalisation,
     )
 
 
@@ -199,6 +201,7 @@ def _cut_resnet(
         tap=tap,
         res4_widths=(res4_widths,) * len(stages["layer3"]),  # type: ignore[arg-type]  # a Sequential
         res5_widths=(res5_widths,) * len(stages["layer4"]),  # type: ignore[arg-type]
+        normalisation=BACKBONES[name].normalisation,
     )
 
 

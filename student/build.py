@@ -11,6 +11,7 @@ from student.backbones import (
     cut_resnet200,
     cut_squeezenet1_1,
 )
+from student.catalogue import BACKBONES, MODELS
 from student.heads import DEFAULT_DROPOUT
 from student.kinet import DEFAULT_OPTIONS, KINet, make_kinet
 from student.options import KINetOptions, check_choice
@@ -19,9 +20,6 @@ from student.tsn import TSN, make_tsn
 
 if TYPE_CHECKING:
     from student.fixed import FixedBranchKINet, FixedTeachers
-
-MODELS = ("kinet", "tsn", "kinet-fixed")
-BACKBONES = ("resnet50", "resnet200", "bninception", "inceptionv3", "resnet18", "squeezenet1_1")
 
 Student: TypeAlias = "KINet | TSN | FixedBranchKINet"
 
@@ -42,7 +40,7 @@ def build_student(
 
     Args:
         model: "kinet", "tsn", or "kinet-fixed", whose auxiliary branches are the teachers themselves.
-        backbone: one of `BACKBONES`.
+        backbone: one of `student.catalogue.BACKBONES`.
         num_classes: of the action data set.
         num_segments: frames of a training sample, and of one graph.
         dropout: probability before the action classifier.

@@ -1,5 +1,6 @@
 """The two jobs of stage two, from names in a workspace to a trained run and to its scores."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.errors import ManifestError, OptionError, option_errors
 from pipeline.training.precision import choose_device
 from pipeline.workspace import Workspace
 from student.absent import list_absent
+from student.catalogue import BACKBONES, STANDARD_INPUT_SIZE
 from student.clips import select_records
 from student.dataset import EvaluationDataset
 from student.evaluation import Views, Windows, evaluate_model
@@ -34,6 +36,8 @@ from student.score_tables import write_score_tables
 from student.scores import ScoreError, measure_accuracy, save_scores
 from student.train import TrainSummary
 from student.training_job import TrainJob, run_training, select_usable
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_RECIPE = "kinetics400"
 DEFAULT_SPLIT = "train"
@@ -102,7 +106,7 @@ def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
     recipe = None if request.recipe is None and request.resume else read_recipe(request.recipe or DEFAULT_RECIPE)
     with option_errors():
         if recipe is not None:
-            recipe = apply_overrides(recipe, request.overrides)
+            recipe = apply_overrides(recipe, request.overrides).settle_input_size()
         run = request.run or _default_run_name(request, recipe)
     run_dir = existing_run(workspace, run) if request.resume else workspace.run_dir(run)
     saved = read_run_config(run_dir / CONFIG_FILE) if request.resume else None
@@ -134,6 +138,14 @@ def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
         select_records(manifest, dataset=request.dataset, split=recipe.validation_split, fold=fold)
     if recipe.model == "kinet":
         open_labels(workspace, request.dataset, records)
+    made_for = BACKBONES[recipe.backbone].size
+    if made_for != STANDARD_INPUT_SIZE and recipe.input_size != made_for:
+        logger.warning(
+            "%s is made for images of %d pixels a side, the recipe gives it %d",
+            recipe.backbone,
+            made_for,
+            recipe.input_size,
+        )
     if saved is None:
         start_run(run_dir, config, class_names)
     return TrainJob(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from pipeline.options import require_factory
+from pipeline.precisions import PRECISIONS
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ _OPTIONS = (
     click.option("--gpus-per-worker", type=click.FloatRange(0), help="[default: 1 where there are GPUs]"),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
+        type=click.Choice(PRECISIONS),
         default="auto",
         show_default=True,
         help="Of the teachers; auto is bfloat16 on a GPU.",

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
+from pipeline.precisions import PRECISIONS
 from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
 
 HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
 # Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
 MAX_DECODERS = 16
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+from pipeline.precisions import PRECISIONS
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.workspace import Workspace
-from student.ablation.size import fit_input_size
-from student.ablation.tables import BACKBONE_NAMES, PAPER_BACKBONE, Row
+from student.ablation.tables import PAPER_BACKBONE, Row
+from student.catalogue import BACKBONES
 from student.jobs import DEFAULT_RECIPE, MAX_MISSING
 from student.options import check_choice
 from student.recipes import TrainConfig, apply_overrides, read_recipe
@@ -56,7 +56,7 @@ class AblationRequest:
             raise ValueError("folds: expected numbers from 1 on; seeds: from 0 on")
         named = [backbone for backbone, _ in self.init]
         for backbone in named:
-            check_choice("--init", backbone or PAPER_BACKBONE, BACKBONE_NAMES)
+            check_choice("--init", backbone or PAPER_BACKBONE, BACKBONES)
         if len(set(named)) < len(named):
             raise ValueError(
                 f"--init: expected one file a backbone, found {', '.join(name or 'all' for name in named)}"
@@ -85,7 +85,8 @@ def row_recipe(workspace: Workspace, request: AblationRequest, row: Row, seed: i
         RecipeError: no such recipe.
         ValueError: a change that is wrong.
     """
-    return apply_overrides(_base_recipe(request), row_overrides(workspace, request, row, seed))
+    recipe = read_recipe(request.recipe or DEFAULT_RECIPE)
+    return apply_overrides(recipe, row_overrides(workspace, request, row, seed)).settle_input_size()
 
 
 def row_overrides(workspace: Workspace, request: AblationRequest, row: Row, seed: int) -> tuple[str, ...]:
@@ -97,8 +98,7 @@ def row_overrides(workspace: Workspace, request: AblationRequest, row: Row, seed
             for kind in ("human", "scene")
             if not _sets(request.overrides, f"{kind}_teacher")
         ]
-    sized = fit_input_size(apply_overrides(_base_recipe(request), changes))
-    return (*changes, *(change for change in sized if not _sets(request.overrides, "input_size")))
+    return tuple(changes)
 
 
 def check_overrides(request: AblationRequest, rows: Sequence[Row]) -> None:
@@ -112,10 +112,6 @@ def check_overrides(request: AblationRequest, rows: Sequence[Row]) -> None:
                 raise ValueError(
                     f"--set {key}: row {row.key} ({row.setting}) of Table {request.table} sets it itself; {way_out}"
                 )
-
-
-def _base_recipe(request: AblationRequest) -> TrainConfig:
-    return read_recipe(request.recipe or DEFAULT_RECIPE)
 
 
 def _sets(overrides: Sequence[str], key: str) -> bool:

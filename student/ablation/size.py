@@ -9,10 +9,6 @@ from student.build import build_student
 from student.parameters import count_parameters
 from student.recipes import TrainConfig
 
-INPUT_SIZES = {"inceptionv3": 299}
-"""Side in pixels of the images that a backbone is made for, where it is not 224."""
-STANDARD_INPUT_SIZE = 224
-
 
 @dataclass(frozen=True)
 class ModelSize:
@@ -55,11 +51,3 @@ def measure_size(recipe: TrainConfig, num_classes: int) -> ModelSize:
         flops=counter.get_total_flops(),
         input_size=recipe.input_size,
     )
-
-
-def fit_input_size(recipe: TrainConfig) -> list[str]:
-    """List the change that gives a backbone the input it is made for, where the recipe has the usual 224."""
-    wanted = INPUT_SIZES.get(recipe.backbone, STANDARD_INPUT_SIZE)
-    if recipe.input_size == STANDARD_INPUT_SIZE != wanted:
-        return [f"input_size={wanted}"]
-    return []

@@ -2,17 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from student.catalogue import BACKBONES
 from student.options import check_choice
-
-BACKBONE_NAMES = {
-    "resnet50": "ResNet50",
-    "resnet200": "ResNet200",
-    "bninception": "BN-Inception",
-    "inceptionv3": "Inception V3",
-    "resnet18": "ResNet18",
-    "squeezenet1_1": "SqueezeNet 1.1",
-}
-"""The networks' names in the paper's words."""
 
 TABLE_NUMBERS = (1, 2, 3, 4)
 PAPER_BACKBONE = "resnet50"
@@ -31,7 +22,7 @@ class Row:
         group: the paper's first column, or "".
         setting: the row's name.
         model: "tsn", "kinet" or "kinet-fixed".
-        backbone: as known to `student.build`.
+        backbone: one of `student.catalogue.BACKBONES`.
         changes: `key=value` for the recipe, beside model and backbone.
         baseline: key of the row that its gain is counted from; "" for a baseline.
         paper_top1: Kinetics-400 top-1 of the paper in per cent; None where it has no such row.
@@ -65,7 +56,7 @@ def table_rows(number: int, backbone: str | None = None) -> list[Row]:
         ValueError: an unknown backbone, or a table that is none of the method's.
     """
     main = backbone or PAPER_BACKBONE
-    check_choice("backbone", main, BACKBONE_NAMES)
+    check_choice("backbone", main, BACKBONES)
     match number:
         case 1:
             return _without_foreign_figures(_components(main))
@@ -93,7 +84,7 @@ def _components(backbone: str) -> list[Row]:
         return Row(key, group, setting, "kinet", backbone, changes, baseline="baseline", paper_top1=paper_top1)
 
     multitask, cbi, akg = "KD+Multitask", "CBI+Multitask", "AKG+Multitask"
-    name = BACKBONE_NAMES[backbone]
+    name = BACKBONES[backbone].title
     return [
         Row("baseline", "Baseline", f"TSN-{name}", "tsn", backbone, paper_top1=69.5),
         kinet("human", multitask, "Baseline+human", 70.3, _NO_CBI, _NO_AKG, "kinet.auxiliary=human"),
@@ -112,7 +103,7 @@ def _components(backbone: str) -> list[Row]:
 
 def _sizes(backbone: str) -> list[Row]:
     """Table 2, and KINet with CBI on the blocks' full outputs, the other reading of its size."""
-    name = BACKBONE_NAMES[backbone]
+    name = BACKBONES[backbone].title
     return [
         Row("tsn", "", f"TSN-{name}", "tsn", backbone, paper_top1=69.5, paper_parameters=24.4),
         Row("tsn-wide", "", "TSN-ResNet200", "tsn", WIDE_BACKBONE, (), "tsn", paper_top1=70.7, paper_parameters=64.5),
@@ -135,7 +126,7 @@ def _backbones(only: str | None) -> list[Row]:
     figures = {"resnet50": (69.5, 72.4), "bninception": (69.1, 71.8), "inceptionv3": (72.5, 74.1)}
     rows = []
     for backbone in figures if only is None else (only,):
-        name = BACKBONE_NAMES[backbone]
+        name = BACKBONES[backbone].title
         tsn_top1, kinet_top1 = figures.get(backbone, (None, None))
         tsn = f"tsn-{backbone}"
         rows.append(Row(tsn, name, f"TSN-{name}", "tsn", backbone, paper_top1=tsn_top1))
@@ -145,7 +136,7 @@ def _backbones(only: str | None) -> list[Row]:
 
 def _fixed_branches(backbone: str) -> list[Row]:
     """Table 4: the teachers' own features in place of the learned branches."""
-    name = BACKBONE_NAMES[backbone]
+    name = BACKBONES[backbone].title
     return [
         Row("baseline", "", f"Baseline TSN-{name}", "tsn", backbone, paper_top1=69.5),
         Row("fixed", "", f"Fixed auxiliary branches KINet-{name}", "kinet-fixed", backbone, (), "baseline", 70.5),

@@ -1,11 +1,10 @@
 """The values a training run is made of; frozen, and checked when made."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pipeline.precisions import PRECISIONS
+from student.catalogue import BACKBONES, MODELS, check_input_size
 from student.options import KINetOptions, check_choice
-
-MODELS = ("kinet", "tsn", "kinet-fixed")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +14,10 @@ class TrainConfig:
     Attributes:
         model: "kinet", "tsn", or "kinet-fixed", whose auxiliary branches are the two teachers, frozen.
         human_teacher, scene_teacher: teacher files (`teachers/human.safetensors`), for "kinet-fixed" alone.
-        backbone: as known to `student.build`.
+        backbone: one of `student.catalogue.BACKBONES`.
         num_segments: frames a clip is seen by (T).
         dropout: before the action classifier.
-        input_size: side of the square the network sees, in pixels.
+        input_size: side of the square the network sees, in pixels; 0 is the backbone's own, see `settle_input_size`.
         epochs: passes over the data set.
         batch_size: videos of one optimiser step.
         micro_batch: videos that go through the network at once; a step adds up as many as `batch_size` needs. BatchNorm
@@ -54,7 +53,7 @@ class TrainConfig:
     backbone: str = "resnet50"
     num_segments: int = 3
     dropout: float = 0.5
-    input_size: int = 224
+    input_size: int = 0
     epochs: int = 70
     batch_size: int = 256
     micro_batch: int = 32
@@ -86,7 +85,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("model", self.model, MODELS)
         check_choice("precision", self.precision, PRECISIONS)
-        for name in ("num_segments", "input_size", "epochs", "batch_size", "micro_batch", "log_every"):
+        check_choice("backbone", self.backbone, BACKBONES)
+        if self.input_size:
+            check_input_size(self.backbone, self.input_size)
+        for name in ("num_segments", "epochs", "batch_size", "micro_batch", "log_every"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
         self._check("validate_every", self.validate_every >= 1, "1 or more")
         for name in ("seed", "max_distort", "checkpoint_every", "diagnose_every"):
@@ -108,6 +110,10 @@ class TrainConfig:
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:
             raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
+
+    def settle_input_size(self) -> "TrainConfig":
+        """Return the recipe with its backbone's own input size where it leaves the size open."""
+        return self if self.input_size else replace(self, input_size=BACKBONES[self.backbone].size)
 
     def validates_after(self, epoch: int) -> bool:
         """Tell whether the student is validated when `epoch` epochs are done."""

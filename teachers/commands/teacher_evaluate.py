@@ -8,6 +8,7 @@ import click
 
 from pipeline.errors import option_errors
 from pipeline.options import debug_option, json_option, require_factory, workspace_option
+from pipeline.precisions import PRECISIONS
 from pipeline.workspace import Workspace
 from teachers.commands.cards import LEFT_OUT, evaluation_lines, score_lines
 from teachers.commands.options import check_layout, data_option, kind_argument, layout_option, max_val_option
@@ -20,7 +21,7 @@ from teachers.commands.progress import show_progress
 @layout_option
 @max_val_option
 @click.option("--crops", type=click.Choice(("1", "10")), default="1", show_default=True, help="Scene: centre, or ten.")
-@click.option("--precision", type=click.Choice(("auto", "float32", "bfloat16")), default="float32", show_default=True)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
 @click.option(
     "--factory",
     metavar="MODULE:FUNCTION",

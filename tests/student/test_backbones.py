@@ -13,6 +13,8 @@ from student.backbones import (
     cut_squeezenet1_1,
 )
 from student.branches import BlockChain, BottleneckTap
+from student.build import build_student
+from student.catalogue import BACKBONES, check_input_size
 from student.forking import fork
 from student.options import KINetOptions
 
@@ -98,6 +100,19 @@ def test_the_two_halves_of_a_bottleneck_are_its_forward_pass() -> None:
             tapped = tap.enter(block, maps)
             assert tapped.shape[1] == 512
             assert torch.equal(tap.leave(block, tapped, maps), block(maps))
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("bninception", 112), ("inceptionv3", 74), ("squeezenet1_1", 16)])
+def test_refused_input_sizes_are_those_that_the_networks_cannot_take(backbone: str, size: int) -> None:
+    with pytest.raises(ValueError, match=f"input_size: {backbone} takes"):
+        check_input_size(backbone, size)
+    network = build_student(model="tsn", backbone=backbone, num_classes=2).to("meta")
+    with pytest.raises((RuntimeError, ValueError)):
+        network(torch.empty(2, 3, 3, size, size, device="meta"))
+    for taken in (BACKBONES[backbone].smallest_size, BACKBONES[backbone].size):
+        check_input_size(backbone, taken)
+        clips = torch.empty(2, 3, 3, taken, taken, device="meta")
+        assert network(clips).action_logits.shape == (2, 2)
 
 
 def test_contradictions_are_refused() -> None:

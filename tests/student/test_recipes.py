@@ -80,11 +80,28 @@ def test_every_change_in_the_documentation_can_be_made() -> None:
         ("micro_batch=512", "at most batch_size 256"),
         ("dropout=1", "dropout"),
         ("epochs", "expected key=value"),
+        ("backbone=resnet5", "did you mean 'resnet50'"),
+        ("input_size=-1", "input_size: resnet50 takes 1 or more, found -1"),
     ],
 )
 def test_a_wrong_change_says_what_is_wrong(change: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         apply_overrides(TrainConfig(), [change])
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("resnet50", 224), ("bninception", 224), ("inceptionv3", 299)])
+def test_an_open_input_size_is_the_backbones_own(backbone: str, size: int) -> None:
+    recipe = apply_overrides(read_recipe("kinetics400"), [f"backbone={backbone}"])
+    assert recipe.settle_input_size().input_size == size
+    chosen = apply_overrides(recipe, ["input_size=256"])
+    assert chosen.settle_input_size().input_size == 256
+
+
+def test_an_input_size_that_a_backbone_cannot_take_names_one_that_it_can() -> None:
+    with pytest.raises(ValueError, match=r"bninception takes a multiple of 32, .* found 112; .*--set input_size=224"):
+        apply_overrides(read_recipe("small"), ["backbone=bninception"])
+    with pytest.raises(ValueError, match="inceptionv3 takes 75 or more, found 74"):
+        apply_overrides(TrainConfig(), ["backbone=inceptionv3", "input_size=74"])
 
 
 def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
