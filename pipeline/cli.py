@@ -8,6 +8,7 @@ import click
 
 from pipeline.errors import InterruptedRun, KinetError, OptionError
 from pipeline.options import debug_option, workspace_option
+from pipeline.processors import let_waiting_threads_sleep
 
 # Each command's name, where it stands, and its help line: `--help` imports none of them.
 COMMANDS = {
@@ -56,6 +57,7 @@ def cli(**_: Any) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a KinetError becomes one line on stderr and its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    let_waiting_threads_sleep()
     try:
         cli.main(args=arguments, prog_name="kinet-pipeline", standalone_mode=False)
     except click.ClickException as error:

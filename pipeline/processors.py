@@ -1,4 +1,4 @@
-"""How many processors this process may use: in a container or a Slurm step fewer than the machine has."""
+"""The processors this process may use: in a container or a Slurm step fewer than the machine has; and how it waits."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,15 @@ def count_processors() -> int:
     quota = cgroup_quota(_CGROUPS, _OWN_CGROUP)
     available = len(os.sched_getaffinity(0))
     return available if quota is None else max(1, min(available, int(quota)))
+
+
+def let_waiting_threads_sleep() -> None:
+    """Have PyTorch's threads sleep while they wait for their next operation; of use before torch is first imported.
+
+    As OpenMP is built they spin, on processors that decoders, loaders and other jobs could use: on a busy machine light
+    teachers took four times the processor seconds. Who sets ``OMP_WAIT_POLICY`` is left their way.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def cgroup_quota(root: Path, own: Path) -> float | None:

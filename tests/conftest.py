@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.processors import let_waiting_threads_sleep
+
+# Before any test imports torch.
+let_waiting_threads_sleep()
+
 REPOSITORY = Path(__file__).parents[1]
 
 

@@ -15,6 +15,7 @@ from pipeline.label.journal import IN_PROCESS
 from pipeline.label.metrics import NoMetrics, WorkerMetrics
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.tasks import ShardTask
+from pipeline.processors import let_waiting_threads_sleep
 from pipeline.shards import Receipt
 from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
@@ -108,6 +109,7 @@ class ShardWorker:
 
     def _started(self) -> ShardLabeller:
         if self._labeller is None:
+            let_waiting_threads_sleep()
             import torch
 
             from pipeline.label.labeller import ShardLabeller
