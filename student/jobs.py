@@ -1,7 +1,7 @@
 """The two jobs of stage two, from names in a workspace to a trained run and to its scores."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from student.runs import (
     describe_videos,
     existing_run,
     has_checkpoint,
+    has_labels,
     list_class_names,
-    load_initial_weights,
     load_student,
     open_labels,
     read_class_names,
@@ -36,6 +36,7 @@ from student.score_tables import write_score_tables
 from student.scores import ScoreError, measure_accuracy, save_scores
 from student.train import TrainSummary
 from student.training_job import TrainJob, run_training, select_usable
+from student.transfer import StartReport, find_source_run, load_initial_weights, locate_init, write_start
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class TrainRequest:
         recipe: name or file.
         overrides: `key=value`, in order.
         split, fold: the videos.
-        init: file of ImageNet weights, or the folder of another run.
+        init: file of ImageNet weights, or another run: its folder, one of its checkpoints, or its name.
         resume: go on with the run.
         loader_workers: processes that read; 0 reads in this one.
         cache_mib: memory for decoded clips, of all loading processes together.
@@ -81,8 +82,15 @@ class TrainRequest:
     gpus_per_worker: float | None = None
 
 
-def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainSummary]:
+def train_run(
+    workspace: Workspace, request: TrainRequest, *, on_start: Callable[[StartReport], None] | None = None
+) -> tuple[Path, TrainSummary]:
     """Train a run by name; return its folder and what was done.
+
+    Args:
+        workspace: of the data set and the run.
+        request: what is asked.
+        on_start: called with what the weights start from, before the first step.
 
     Raises:
         OptionError: an override, a value or a combination of values that is wrong.
@@ -90,7 +98,7 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
     """
     if request.address and not request.workers:
         raise OptionError("--address: say by --workers how many processes of the cluster train")
-    job = plan_training(workspace, request)
+    job = plan_training(workspace, request, on_start=on_start)
     if request.workers:
         # Ray takes seconds to import, and training in this process needs none of it.
         from pipeline.training.cluster import TrainCluster
@@ -101,7 +109,9 @@ def train_run(workspace: Workspace, request: TrainRequest) -> tuple[Path, TrainS
     return job.run_dir, run_training(job, device=choose_device(), resume=request.resume)
 
 
-def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
+def plan_training(
+    workspace: Workspace, request: TrainRequest, *, on_start: Callable[[StartReport], None] | None = None
+) -> TrainJob:
     """Resolve what was asked for into a run's configuration, check it, and make the folder of a new run."""
     recipe = None if request.recipe is None and request.resume else read_recipe(request.recipe or DEFAULT_RECIPE)
     with option_errors():
@@ -119,25 +129,29 @@ def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
     fold = request.fold or (saved.fold if saved else 1)
     records, _ = select_usable(workspace, manifest, request.dataset, split, fold)
     class_names = list_class_names(manifest)
+    init = locate_init(workspace, request.init) if request.init else None
+    transferred = saved.transferred if saved else init is not None and find_source_run(init) is not None
+    # A run that began without labels goes on without: new ones would change it half-way.
+    labelled = saved.labelled if saved else not transferred or has_labels(workspace, request.dataset, records)
     config = RunConfig(
         dataset=request.dataset,
         split=split,
         fold=fold,
         num_classes=len(class_names),
         videos=describe_videos(records),
-        init=str(request.init.absolute()) if request.init else (saved.init if saved else ""),
+        init=str(init) if init else (saved.init if saved else ""),
+        transferred=transferred,
+        labelled=labelled,
         recipe=recipe,
     )
     if saved is not None:
         check_resumed(run_dir, saved, config)
     with option_errors():
         model = build_run_student(config)
-    if not has_checkpoint(run_dir):
-        load_initial_weights(model, config)
+    start = None if has_checkpoint(run_dir) else load_initial_weights(model, config, class_names)
     if recipe.validation_split:
         select_records(manifest, dataset=request.dataset, split=recipe.validation_split, fold=fold)
-    if recipe.model == "kinet":
-        open_labels(workspace, request.dataset, records)
+    _check_labels(workspace, config, records)
     made_for = BACKBONES[recipe.backbone].size
     if made_for != STANDARD_INPUT_SIZE and recipe.input_size != made_for:
         logger.warning(
@@ -148,6 +162,10 @@ def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
         )
     if saved is None:
         start_run(run_dir, config, class_names)
+    if start is not None:
+        write_start(run_dir, start)
+        if on_start is not None:
+            on_start(start)
     return TrainJob(
         workspace=workspace,
         run=run,
@@ -155,6 +173,19 @@ def plan_training(workspace: Workspace, request: TrainRequest) -> TrainJob:
         loader_workers=request.loader_workers,
         cache_mib=request.cache_mib,
     )
+
+
+def _check_labels(workspace: Workspace, config: RunConfig, records: list[VideoRecord]) -> None:
+    """Raise WorkspaceError where a run lacks the labels it needs; say where it goes without."""
+    if config.learns_from_labels:
+        open_labels(workspace, config.dataset, records)
+    elif config.recipe.model == "kinet":
+        logger.warning(
+            "data set %s has no labels of these videos: the auxiliary branches start as the other run left them, and "
+            "the human and scene losses are off (kinet-pipeline label --dataset %s, then a new --run, has them)",
+            config.dataset,
+            config.dataset,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

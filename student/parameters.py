@@ -47,27 +47,36 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
     return [group for group in groups if group["params"]]
 
 
-def freeze_batchnorm_except_first(model: nn.Module) -> list[str]:
+def freeze_batchnorm_except_first(model: nn.Module, *, transferred: bool = False) -> list[str]:
     """Freeze the statistics and the affine parameters of all pre-trained BatchNorms but the first (TSN's partial BN).
 
     Pre-trained are those of the backbone, in trunk and branches. The others (of CBI and of the human decoder) never
-    saw ImageNet and stay trainable. The frozen ones stay so when the model is set to training mode; the keys of the
-    state_dict do not change.
+    saw ImageNet: they stay trainable, unless the student is `transferred` from another run, which trained them too.
+    The frozen ones stay so when the model is set to training mode; the keys of the state_dict do not change.
 
     Returns:
-        The names of the frozen modules; none for a backbone without BatchNorm.
+        The names of the frozen modules; none for a backbone without BatchNorm that starts from ImageNet.
     """
-    pretrained = [
+    backbone = [
         (f"{chain_name}.{name}", module)
         for chain_name, chain in model.named_modules()
         if isinstance(chain, BlockChain)
         for name, module in chain.named_modules()
         if isinstance(module, nn.BatchNorm2d)
     ]
-    for name, module in pretrained[1:]:
+    frozen = backbone[1:]
+    if transferred:
+        in_backbone = {id(module) for _, module in backbone}
+        # Those of fixed teachers learn nothing and need no freezing.
+        frozen += [
+            (name, module)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.BatchNorm2d) and id(module) not in in_backbone and module.weight.requires_grad
+        ]
+    for name, module in frozen:
         parent_name, _, child_name = name.rpartition(".")
         setattr(model.get_submodule(parent_name), child_name, _fixed(module))
-    return [name for name, _ in pretrained[1:]]
+    return [name for name, _ in frozen]
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -18,7 +18,6 @@ from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_check
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
 from student.dataset import DroppedVideo
-from student.initialisation import load_imagenet_weights
 from student.recipes import RunConfig, list_differences, write_run_config
 from student.train import CHECKPOINT_DIR
 
@@ -43,7 +42,7 @@ def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) 
     if num_labelled == 0:
         raise WorkspaceError(
             f"data set {dataset}: none of {len(records)} videos has labels in {shards_dir}; run kinet-pipeline label "
-            f"--dataset {dataset} first, or train without labels by --model tsn"
+            f"--dataset {dataset} first, or train without labels: by --model tsn, or from another run by --init RUN_DIR"
         )
     if num_labelled < len(records):
         logger.warning(
@@ -57,6 +56,12 @@ def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) 
                 "--dataset %s --teachers %s)", lacking, len(records), kind, dataset, kind
             )  # fmt: skip
     return labels
+
+
+def has_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) -> bool:
+    """Tell whether a data set's committed shards hold labels of any of these videos."""
+    labels = open_joined(workspace.shards_dir(dataset))
+    return any(record.video_id in labels for record in records)
 
 
 def leave_out_dangerous(
@@ -162,40 +167,6 @@ def has_checkpoint(run_dir: Path) -> bool:
     return bool(list_checkpoints(run_dir / CHECKPOINT_DIR))
 
 
-def load_initial_weights(model: Student, config: RunConfig) -> None:
-    """Give a student the weights that its run starts from; without `init` it keeps its random ones.
-
-    Raises:
-        CheckpointError: the weights are missing or do not fit.
-    """
-    if not config.init:
-        return
-    init_path = Path(config.init)
-    if init_path.is_dir():
-        load_run_weights(model, init_path)
-    else:
-        load_imagenet_weights(model, init_path)
-
-
-def load_run_weights(model: Student, run_dir: Path) -> None:
-    """Start from another run's last checkpoint (transfer); the action classifier starts anew where the classes differ.
-
-    Raises:
-        CheckpointError: no checkpoint, or one of another student.
-    """
-    weights = _last_checkpoint(run_dir)["model"]
-    own = model.state_dict()
-    new_head = [
-        key
-        for key in weights
-        if key.startswith(CLASSIFIER_PREFIX) and key in own and weights[key].shape != own[key].shape
-    ]
-    kept = {key: own[key] if key in new_head else weight for key, weight in weights.items()}
-    _load_weights(model, kept, run_dir)
-    if new_head:
-        logger.info("%s: other classes, so %s start anew", run_dir, ", ".join(new_head))
-
-
 def read_class_names(run_dir: Path) -> list[str]:
     """Read the names of the classes that a run was trained on, by index; CheckpointError where they are lost."""
     try:
@@ -215,13 +186,14 @@ def load_student(run_dir: Path, config: RunConfig, which: Which = "last") -> tup
     Raises:
         CheckpointError: no such checkpoint, or one that is damaged or of another student.
     """
-    state = _last_checkpoint(run_dir) if which == "last" else _best_checkpoint(run_dir)
+    state = last_checkpoint(run_dir) if which == "last" else _best_checkpoint(run_dir)
     model = build_run_student(config)
     _load_weights(model, state["model"], run_dir)
     return model, state["step"]
 
 
-def _last_checkpoint(run_dir: Path) -> dict[str, Any]:
+def last_checkpoint(run_dir: Path) -> dict[str, Any]:
+    """Read a run's last checkpoint; CheckpointError where there is none."""
     state = load_latest_checkpoint(run_dir / CHECKPOINT_DIR)
     if state is None:
         raise CheckpointError(f"run {run_dir}: no checkpoint yet; train it with train-student --resume first")

@@ -69,6 +69,7 @@ def train_loop(
     loader_workers: int = 0,
     left_out: Sequence[DroppedVideo] = (),
     validate: Callable[[Student], Mapping[str, float]] | None = None,
+    transferred: bool = False,
     world: World = ALONE,
     after_step: Callable[[int], None] | None = None,
 ) -> TrainSummary:
@@ -92,6 +93,7 @@ def train_loop(
         left_out: videos that are not in `dataset` because of a fault; they are counted with the others.
         validate: scores the student after the epochs that the recipe says, on all ranks; its `val_top1` chooses the
             best checkpoint. It leaves the student in evaluation mode.
+        transferred: the initial weights are another run's, see `freeze_batchnorm_except_first`.
         world: this process's place among those that train together.
         after_step: called with the number of steps done, after what is to be saved of the step is saved.
 
@@ -102,7 +104,7 @@ def train_loop(
     """
     plan = StepPlan(len(dataset), config.batch_size, config.micro_batch, config.epochs, config.seed, world)
     if config.freeze_batchnorm:
-        freeze_batchnorm_except_first(model)
+        freeze_batchnorm_except_first(model, transferred=transferred)
     model.to(device).train()
     optimizer = SGD(
         parameter_groups(model, config.learning_rate, config.weight_decay),

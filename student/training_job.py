@@ -23,11 +23,12 @@ from student.runs import (
     describe_videos,
     has_checkpoint,
     leave_out_dangerous,
-    load_initial_weights,
+    list_class_names,
     open_labels,
 )
 from student.scores import MissingVideo, Scores, measure_accuracy
 from student.train import TrainSummary, train_loop
+from student.transfer import load_initial_weights
 from student.transforms import MultiScaleCrop
 
 
@@ -71,7 +72,7 @@ def run_training(job: TrainJob, *, device: torch.device, resume: bool, world: Wo
         )
     model = build_run_student(config)
     if not (resume and has_checkpoint(job.run_dir)):
-        load_initial_weights(model, config)
+        load_initial_weights(model, config, list_class_names(manifest))
     return train_loop(
         config.recipe,
         model,
@@ -82,6 +83,7 @@ def run_training(job: TrainJob, *, device: torch.device, resume: bool, world: Wo
         loader_workers=job.loader_workers,
         left_out=left_out,
         validate=_make_validation(job, manifest, device, world),
+        transferred=config.transferred,
         world=world,
     )
 
@@ -95,9 +97,9 @@ def select_usable(
 
 
 def _train_dataset(job: TrainJob, records: list[VideoRecord]) -> TrainDataset:
-    """Join manifest and shards; a student without auxiliary branches needs no labels."""
+    """Join manifest and shards; a run that learns actions alone needs no labels."""
     recipe = job.config.recipe
-    labels = open_labels(job.workspace, job.config.dataset, records) if recipe.model == "kinet" else None
+    labels = open_labels(job.workspace, job.config.dataset, records) if job.config.learns_from_labels else None
     cache_bytes = job.cache_mib * 2**20 // max(1, job.loader_workers)
     return TrainDataset(
         records,

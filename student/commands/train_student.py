@@ -23,7 +23,10 @@ from student.commands.options import address_option, cache_option, loader_option
     help="The run's name.  [default: of data set, model, backbone and fold]",
 )
 @click.option(
-    "--init", type=click.Path(path_type=Path), metavar="FILE|RUN_DIR", help="ImageNet weights, or another run."
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="FILE|RUN_DIR",
+    help="ImageNet weights; or another run (folder, checkpoint or name), of which all but the classifier is kept.",
 )
 @click.option("--split", metavar="NAME", callback=require_name, help="Videos to train on.  [default: train]")
 @click.option("--fold", type=click.IntRange(min=1), help="Of a data set with several official splits.  [default: 1]")
@@ -83,7 +86,7 @@ def train_student(
         address=address,
         gpus_per_worker=gpus_per_worker,
     )
-    run_dir, summary = train_run(workspace, request)
+    run_dir, summary = train_run(workspace, request, on_start=lambda start: click.echo(start.as_text(), err=True))
     if as_json:
         click.echo(json.dumps({"run_dir": str(run_dir), **asdict(summary)}))
         return

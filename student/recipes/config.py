@@ -132,7 +132,10 @@ class RunConfig:
         dataset, split, fold: the videos; folds are counted from 1.
         num_classes: of the action classifier.
         videos: how many they are, and a digest of their names and classes: a resumed run must see the same.
-        init: file of initial weights, as given; "" where the network starts from random weights.
+        init: file of initial weights or another run's folder or checkpoint; "" where the network starts from random
+            weights.
+        transferred: `init` is another run, whose student has learned from videos.
+        labelled: the auxiliary losses are on; a transferred student may do without, on a data set without labels.
         recipe: everything else.
     """
 
@@ -142,7 +145,14 @@ class RunConfig:
     num_classes: int
     videos: str = ""
     init: str = ""
+    transferred: bool = False
+    labelled: bool = True
     recipe: TrainConfig
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """Tell whether the run reads shards: the other models have nothing that would learn from them."""
+        return self.labelled and self.recipe.model == "kinet"
 
     def __post_init__(self) -> None:
         if self.num_classes < 1 or self.fold < 1:
