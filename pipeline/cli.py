@@ -20,6 +20,7 @@ COMMANDS = {
     "retry": ("pipeline.commands.retry:retry", "Try quarantined videos again; the others stay as they are."),
     "status": ("pipeline.commands.status:status", "Say what is labelled, quarantined and missing."),
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
+    "extract-flow": ("pipeline.commands.extract_flow:extract_flow", "Write the optical flow of every frame; resumes."),
     "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),
     "evaluate": ("student.commands.evaluate:evaluate", "Score a run with 25 segments and 10 crops."),
     "fuse": ("student.commands.fuse:fuse", "Add up the scores of several runs."),

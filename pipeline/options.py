@@ -87,6 +87,11 @@ def teachers_option(command: F) -> F:
     )(command)
 
 
+def flow_option(command: F) -> F:
+    """Add ``--flow``, passed on as a flag."""
+    return click.option("--flow", is_flag=True, help="The optical flow of `extract-flow`, not the labels.")(command)
+
+
 def json_option(command: F) -> F:
     """Add ``--json``, passed on as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")(

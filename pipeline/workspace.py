@@ -7,6 +7,7 @@ from pathlib import Path
 from manifests.names import check_name
 from pipeline.errors import WorkspaceError
 
+FLOW_FOLDER = "flow"
 DEFAULT_WORKSPACE = "kinet-workspace"
 WORKSPACE_VARIABLE = "KINET_WORKSPACE"
 # For workspaces in a store: local folders of what cannot be there.
@@ -54,6 +55,10 @@ class Workspace:
     def teacher_shards_dir(self, dataset: str, kind: str) -> Path:
         """Return the folder of the shards of the "human" or "scene" teacher alone."""
         return self.shards_dir(dataset) / kind
+
+    def flow_shards_dir(self, dataset: str) -> Path:
+        """Return the folder of a data set's optical flow, in shards of its own."""
+        return self.shards_dir(dataset) / FLOW_FOLDER
 
     def run_dir(self, run: str) -> Path:
         """Return the folder of one training run; raise WorkspaceError where it would be no local one."""

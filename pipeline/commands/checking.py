@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, choose_settings, choose_teachers, run_labelling, watch
+from pipeline.commands.labelling import (
+    LabellingChoice,
+    choose_product,
+    choose_settings,
+    choose_teachers,
+    run_labelling,
+    watch,
+)
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,7 +62,7 @@ def repair_bad(checked: CheckedSet, check: LabelCheck, workspace: Workspace, cho
     folder, names = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
     plan = require_plan(folder, checked.dataset, checked.records)
     job = LabelJob(checked.dataset, checked.records, folder, redo=names)
-    run_labelling(job, workspace, choice, checked.labels.kinds)
+    run_labelling(job, choose_product(workspace, choice, checked.labels, plan), choice)
     way_out = "the bad shards were labelled again; run kinet-pipeline verify to check them"
     with watch(f"verify {checked.dataset}", "shards", choice, way_out) as display:
         return check_again(check, folder, plan, only=names, jobs=checked.jobs, on_shard=display.show)

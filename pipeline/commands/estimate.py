@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, labelling_options, open_workers, watch
+from pipeline.commands.labelling import LabellingChoice, choose_teachers, labelling_options, open_workers, watch
 from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 
@@ -60,7 +60,7 @@ def estimate(
         # Twice: while the workers start, and again (in `watch`) once Ray has put its own handlers in place.
         interruptible("nothing was changed"),
         sample_folder(workspace.root) as folder,
-        open_workers(folder, workspace, choice, teachers or BOTH_TEACHERS) as pool,
+        open_workers(folder, choose_teachers(workspace, choice, teachers or BOTH_TEACHERS), choice) as pool,
         watch(f"estimate {dataset}", "videos", choice) as display,
     ):
         result = estimate_labelling(dataset, records, pool, folder, request, display.show)

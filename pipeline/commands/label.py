@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, labelling_options, run_labelling
+from pipeline.commands.labelling import LabellingChoice, choose_teachers, labelling_options, run_labelling
 from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 
@@ -47,13 +47,10 @@ def label(
     labels = set_to_label(workspace, dataset, teachers)
     rivals = rival_dirs(workspace, dataset, labels.kinds)
     job = LabelJob(dataset, records, labels.shards_dir, split, videos_per_shard, rival_dirs=rivals)
-    report = run_labelling(job, workspace, choice, labels.kinds)
+    report = run_labelling(job, choose_teachers(workspace, choice, labels.kinds), choice)
     if as_json:
-        speed = {"seconds": round(report.seconds, 3), "frames_per_sec": round(report.frames_per_sec, 3)}
-        click.echo(json.dumps({**report.status.as_json(), **speed}))
+        click.echo(json.dumps(report.as_json()))
         return
-    click.echo(report.status.as_text())
-    speed_text = f"{report.frames:,} frames in {report.seconds:.0f} s, {report.frames_per_sec:.1f} a second"
-    click.echo(f"this run    {speed_text}")
+    click.echo(report.as_text())
     if report.status.quarantined:
         click.echo(f"without labels, and why: {job.shards_dir / 'quarantine.csv'}")

@@ -1,11 +1,11 @@
-"""What ``label``, ``estimate`` and ``verify`` share: options that say where and how to label, and the run itself."""
+"""What ``label``, ``extract-flow``, ``estimate`` and ``verify`` share: options of the workers, and the run itself."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,10 @@ from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipeline.label.job import LabelJob, LabelReport
+    from pipeline.label.plan import Plan
+    from pipeline.label.product import Product
     from pipeline.label.progress import ProgressDisplay
+    from pipeline.label.sets import LabelSet
     from pipeline.label.settings import LabelSettings, TeacherSettings
     from pipeline.label.worker_pool import WorkerPool
     from pipeline.shards.schema import TeacherKind
@@ -26,28 +29,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabellingChoice:
-    """The options' values; see their help."""
+    """The options' values; see their help. Those with a default here are the teachers' alone."""
 
     address: str | None
     workers: int | None
-    gpus_per_worker: float | None
     recycle_after: int
-    precision: str
-    batch_size: int
     decoders: int | None
     stall_sec: float
-    teacher_stall_sec: float
     decoder_memory_gib: float
     video_sec: float
     attempts: int
-    compression: Literal["gzip", "zstd"]
-    human_teacher: str
-    scene_teacher: str
     progress: Literal["auto", "bar", "lines", "none"]
     progress_every: float
+    gpus_per_worker: float | None = None
+    precision: str = "auto"
+    batch_size: int = 16
+    compression: Literal["gzip", "zstd"] = "gzip"
+    human_teacher: str = "teachers.human:load"
+    scene_teacher: str = "teachers.scene:load"
 
 
-_OPTIONS = (
+_WORKER_OPTIONS = (
     click.option("--address", metavar="RAY", help="A running Ray cluster, e.g. auto.  [default: one on this machine]"),
     click.option(
         "--workers",
@@ -62,15 +64,6 @@ _OPTIONS = (
         metavar="SHARDS",
         help="A worker makes place for a fresh process after so many shards.",
     ),
-    click.option("--gpus-per-worker", type=click.FloatRange(0), help="[default: 1 where there are GPUs]"),
-    click.option(
-        "--precision",
-        type=click.Choice(PRECISIONS),
-        default="auto",
-        show_default=True,
-        help="Of the teachers; auto is bfloat16 on a GPU.",
-    ),
-    click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Frames a batch."),
     click.option(
         "--decoders", type=click.IntRange(1), help="Decoding processes a worker.  [default: one a CPU, to 16]"
     ),
@@ -81,14 +74,6 @@ _OPTIONS = (
         show_default=True,
         metavar="SEC",
         help="A decoder that gives nothing for so long has hung.",
-    ),
-    click.option(
-        "--teacher-stall-sec",
-        type=click.FloatRange(0, min_open=True),
-        default=900.0,
-        show_default=True,
-        metavar="SEC",
-        help="A teacher that gives nothing for so long has hung; give more to stop it in a debugger.",
     ),
     click.option(
         "--decoder-memory-gib",
@@ -115,27 +100,6 @@ _OPTIONS = (
         help="A video whose decoder hung, crashed or was ended so often is quarantined.",
     ),
     click.option(
-        "--compression",
-        type=click.Choice(["gzip", "zstd"]),
-        default="gzip",
-        show_default=True,
-        help="Of the masks; zstd is smaller and faster, and its readers need hdf5plugin.",
-    ),
-    click.option(
-        "--human-teacher",
-        default="teachers.human:load",
-        show_default=True,
-        callback=require_factory,
-        metavar="MODULE:FUNCTION",
-    ),
-    click.option(
-        "--scene-teacher",
-        default="teachers.scene:load",
-        show_default=True,
-        callback=require_factory,
-        metavar="MODULE:FUNCTION",
-    ),
-    click.option(
         "--progress",
         type=click.Choice(["auto", "bar", "lines", "none"]),
         default="auto",
@@ -152,30 +116,74 @@ _OPTIONS = (
     ),
 )
 
+_TEACHER_OPTIONS = (
+    click.option("--gpus-per-worker", type=click.FloatRange(0), help="[default: 1 where there are GPUs]"),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default=LabellingChoice.precision,
+        show_default=True,
+        help="Of the teachers; auto is bfloat16 on a GPU.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1),
+        default=LabellingChoice.batch_size,
+        show_default=True,
+        help="Frames a batch.",
+    ),
+    click.option(
+        "--compression",
+        type=click.Choice(["gzip", "zstd"]),
+        default=LabellingChoice.compression,
+        show_default=True,
+        help="Of the masks; zstd is smaller and faster, and its readers need hdf5plugin.",
+    ),
+    click.option(
+        "--human-teacher",
+        default=LabellingChoice.human_teacher,
+        show_default=True,
+        callback=require_factory,
+        metavar="MODULE:FUNCTION",
+    ),
+    click.option(
+        "--scene-teacher",
+        default=LabellingChoice.scene_teacher,
+        show_default=True,
+        callback=require_factory,
+        metavar="MODULE:FUNCTION",
+    ),
+)
+
 
 def labelling_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options, passed on together as `choice`, a `LabellingChoice`."""
+    """Add the options of workers and teachers, passed on together as `choice`, a `LabellingChoice`."""
+    return _gather(command, (*_WORKER_OPTIONS, *_TEACHER_OPTIONS))
 
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of workers without teachers, passed on likewise."""
+    return _gather(command, _WORKER_OPTIONS)
+
+
+def _gather(command: Callable[..., Any], options: Sequence[Callable[[Any], Any]]) -> Callable[..., Any]:
     @functools.wraps(command)
     def gathered(**values: Any) -> Any:
-        names = LabellingChoice.__dataclass_fields__
+        names = LabellingChoice.__dataclass_fields__.keys() & values.keys()
         choice = LabellingChoice(**{name: values.pop(name) for name in names})
         return command(choice=choice, **values)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         gathered = option(gathered)
     return gathered
 
 
-def run_labelling(
-    job: LabelJob, workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]
-) -> LabelReport:
-    """Run a job of these teachers with progress on stderr; signals end it cleanly."""
+def run_labelling(job: LabelJob, product: Product, choice: LabellingChoice) -> LabelReport:
+    """Run a job with progress on stderr; signals end it cleanly."""
     from pipeline.label.job import report_if_done, run_label_job
-    from pipeline.label.teacher_files import digest_teacher_files
     from pipeline.signals import interruptible
 
-    job = dataclasses.replace(job, teacher_files=digest_teacher_files(choose_teachers(workspace, choice, kinds)))
+    job = dataclasses.replace(job, teacher_files=product.digest_files())
     if done := report_if_done(job):
         return done
 
@@ -183,8 +191,8 @@ def run_labelling(
     with (
         # Twice: while the workers start, and again once Ray has put its own handlers in place.
         interruptible(way_out),
-        open_workers(job.shards_dir, workspace, choice, kinds) as pool,
-        watch(f"label {job.dataset}", "videos", choice, way_out) as display,
+        open_workers(job.shards_dir, product, choice) as pool,
+        watch(f"{'label' if product.uses_gpu else 'flow of'} {job.dataset}", "videos", choice, way_out) as display,
     ):
         return run_label_job(job, pool, display.update)
 
@@ -203,16 +211,26 @@ def watch(
 
 
 def open_workers(
-    shards_dir: Path, workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]
+    shards_dir: Path, product: Product, choice: LabellingChoice
 ) -> contextlib.AbstractContextManager[WorkerPool]:
-    """Open the workers that the options ask for; they write these teachers' labels to `shards_dir`."""
+    """Open the workers that the options ask for; they write the product to `shards_dir`."""
     from pipeline.label.pools import open_pool
     from pipeline.label.settings import ClusterSettings
 
     cluster = None
     if choice.workers != 0:
-        cluster = ClusterSettings(choice.address, choice.workers, choice.gpus_per_worker, choice.recycle_after)
-    return open_pool(choose_teachers(workspace, choice, kinds), choose_settings(choice), shards_dir, cluster)
+        gpus_per_worker = choice.gpus_per_worker if product.uses_gpu else 0.0
+        cluster = ClusterSettings(choice.address, choice.workers, gpus_per_worker, choice.recycle_after)
+    return open_pool(product, choose_settings(choice), shards_dir, cluster)
+
+
+def choose_product(workspace: Workspace, choice: LabellingChoice, labels: LabelSet, plan: Plan) -> Product:
+    """Return what a set that was begun is made by: flow as its plan says, labels by the options' teachers."""
+    from pipeline.flow.settings import FlowSettings
+
+    return (
+        FlowSettings.of_plan(plan.ingredients) if labels.is_flow else choose_teachers(workspace, choice, labels.kinds)
+    )
 
 
 def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]) -> TeacherSettings:
@@ -230,11 +248,5 @@ def choose_settings(choice: LabellingChoice) -> LabelSettings:
 
     limits = DecodeLimits(memory_bytes=round(choice.decoder_memory_gib * (1 << 30)), video_sec=choice.video_sec)
     return LabelSettings(
-        batch_size=choice.batch_size,
-        num_decoders=choice.decoders,
-        stall_sec=choice.stall_sec,
-        decode_limits=limits,
-        compression=choice.compression,
-        max_attempts=choice.attempts,
-        teacher_stall_sec=choice.teacher_stall_sec,
+        choice.batch_size, choice.decoders, choice.stall_sec, limits, choice.compression, choice.attempts
     )

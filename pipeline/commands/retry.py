@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, labelling_options, run_labelling
+from pipeline.commands.labelling import LabellingChoice, choose_product, labelling_options, run_labelling
 from pipeline.errors import Reason
-from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
+from pipeline.options import (
+    dataset_option,
+    debug_option,
+    flow_option,
+    json_option,
+    require_name,
+    teachers_option,
+    workspace_option,
+)
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     help="Only videos quarantined for this reason; may be given again.  [default: every reason]",
 )
 @teachers_option
+@flow_option
 @labelling_options
 @json_option
 @workspace_option
@@ -36,6 +45,7 @@ def retry(
     split: str | None,
     reasons: tuple[str, ...],
     teachers: tuple[TeacherKind, ...] | None,
+    flow: bool,
     choice: LabellingChoice,
     as_json: bool,
     workspace: Workspace,
@@ -44,13 +54,13 @@ def retry(
     from pipeline.datasets import load_dataset, require_split
     from pipeline.label.check import require_plan
     from pipeline.label.job import LabelJob
-    from pipeline.label.sets import existing_set
+    from pipeline.label.sets import meant_set
 
-    records, labels = load_dataset(workspace, dataset), existing_set(workspace, dataset, teachers)
+    records, labels = load_dataset(workspace, dataset), meant_set(workspace, dataset, teachers, flow)
     require_split(dataset, records, split)
-    require_plan(labels.shards_dir, dataset, records)
+    plan = require_plan(labels.shards_dir, dataset, records)
     job = LabelJob(dataset, records, labels.shards_dir, split, retry_reasons=frozenset(reasons))
-    report = run_labelling(job, workspace, choice, labels.kinds)
+    report = run_labelling(job, choose_product(workspace, choice, labels, plan), choice)
     if as_json:
         run = {"retried": report.retried, "seconds": round(report.seconds, 3)}
         click.echo(json.dumps({**report.status.as_json(), **run}))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
+from pipeline.options import (
+    dataset_option,
+    debug_option,
+    flow_option,
+    json_option,
+    require_name,
+    teachers_option,
+    workspace_option,
+)
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 @dataset_option
 @click.option("--split", metavar="S", callback=require_name, help="Count this split only.  [default: all]")
 @teachers_option
+@flow_option
 @json_option
 @workspace_option
 @debug_option
@@ -25,16 +34,17 @@ def status(
     dataset: str,
     split: str | None,
     teachers: tuple[TeacherKind, ...] | None,
+    flow: bool,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
     """Say what is labelled, quarantined and missing; the figures always sum to the planned videos."""
     from pipeline.datasets import load_dataset, require_split
     from pipeline.label.check import require_plan
-    from pipeline.label.sets import existing_set
+    from pipeline.label.sets import meant_set
     from pipeline.label.status import read_receipts, summarise
 
-    shards_dir = existing_set(workspace, dataset, teachers).shards_dir
+    shards_dir = meant_set(workspace, dataset, teachers, flow).shards_dir
     records = load_dataset(workspace, dataset)
     require_split(dataset, records, split)
     plan = require_plan(shards_dir, dataset, records)

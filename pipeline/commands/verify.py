@@ -9,7 +9,7 @@ import click
 
 from pipeline.commands.checking import CheckedSet, check_set, label_sample, repair_bad
 from pipeline.commands.labelling import LabellingChoice, labelling_options
-from pipeline.options import dataset_option, debug_option, json_option, teachers_option, workspace_option
+from pipeline.options import dataset_option, debug_option, flow_option, json_option, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Label N random frames again here, and compare.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
 @teachers_option
+@flow_option
 @labelling_options
 @json_option
 @workspace_option
@@ -36,16 +37,19 @@ def verify(
     sample: int | None,
     seed: int,
     teachers: tuple[TeacherKind, ...] | None,
+    flow: bool,
     choice: LabellingChoice,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
     """Check every shard's bytes, content and place in the plan; exit code 1 where one is bad or missing."""
     from pipeline.datasets import load_dataset
-    from pipeline.errors import ShardError
-    from pipeline.label.sets import existing_set
+    from pipeline.errors import OptionError, ShardError
+    from pipeline.label.sets import meant_set
 
-    labels = existing_set(workspace, dataset, teachers)
+    labels = meant_set(workspace, dataset, teachers, flow)
+    if flow and sample is not None:
+        raise OptionError("--sample compares labels, not flow; leave it out")
     checked = CheckedSet(dataset, load_dataset(workspace, dataset), labels, strict, jobs)
     check = check_set(checked, choice)
     if repair and check.shards.bad:
@@ -54,4 +58,4 @@ def verify(
         check = label_sample(checked, check, workspace, choice, sample, seed)
     click.echo(json.dumps(check.as_json()) if as_json else check.as_text())
     if not check.ok:
-        raise ShardError(check.faults_text(dataset))
+        raise ShardError(check.faults_text(dataset, is_flow=flow))

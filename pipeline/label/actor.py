@@ -9,7 +9,8 @@ import ray
 
 from pipeline.label.description import WorkerDescription
 from pipeline.label.metrics import WorkerMetrics
-from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.product import Product
+from pipeline.label.settings import LabelSettings
 from pipeline.label.shard_queue import ShardRun
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker import ShardWorker, WorkerProgress
@@ -24,14 +25,14 @@ class LabellingActor:
 
     def __init__(
         self,
-        teacher_settings: TeacherSettings,
+        product: Product,
         label_settings: LabelSettings,
         shards_dir: Path,
         num_cpus: int,
         make_metrics: Callable[[], WorkerMetrics],
         run: str,
     ) -> None:
-        self._worker = ShardWorker(teacher_settings, label_settings, shards_dir, num_cpus, make_metrics, run)
+        self._worker = ShardWorker(product, label_settings, shards_dir, num_cpus, make_metrics, run)
 
     def ready(self) -> tuple[str, WorkerDescription]:
         """Load the teachers; say on which node, and what they are."""

@@ -8,26 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.label.product import FrameRows
 from pipeline.label.teacher_loading import Teachers
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
-
-
-class FrameRows(NamedTuple):
-    """What the teachers say of n frames: bool [n, H, W], int64 [n, 5], float32 [n, 5]; None of a teacher not there."""
-
-    num_frames: int
-    masks: NDArray[np.bool_] | None
-    scene_indices: NDArray[np.int64] | None
-    scene_probs: NDArray[np.float32] | None
-
-    def part(self, start: int, stop: int) -> "FrameRows":
-        """Return the rows start..stop - 1."""
-        return FrameRows(
-            num_frames=stop - start,
-            masks=None if self.masks is None else self.masks[start:stop],
-            scene_indices=None if self.scene_indices is None else self.scene_indices[start:stop],
-            scene_probs=None if self.scene_probs is None else self.scene_probs[start:stop],
-        )
 
 
 class _Pending(NamedTuple):
@@ -79,6 +62,10 @@ class TeacherBatches:
             if self._filled == len(buffer):
                 rows += self._run()
         return rows
+
+    def end_video(self) -> list[FrameRows]:
+        """Do nothing: a batch may hold frames of several videos."""
+        return []
 
     def finish(self) -> list[FrameRows]:
         """Return the rows of all frames that are still in here."""

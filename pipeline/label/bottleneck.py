@@ -10,6 +10,7 @@ BOUNDING_SHARE = 0.5
 _VERDICTS = {
     "decode_wait": "teachers wait for decoding {share} of the time: add CPUs and --decoders, or pre-resize the videos",
     "teachers": "decoding waits for the teachers {share} of the time: add GPUs, or lighter teachers",
+    "flow": "decoding waits for the flow {share} of the time: add CPUs, or take a faster --method",
     "write": "writing takes {share} of the time: use --compression zstd, or a faster disk",
 }
 

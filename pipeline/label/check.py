@@ -10,6 +10,7 @@ from pipeline.errors import WorkspaceError
 from pipeline.label.plan import Plan, read_plan
 from pipeline.label.recheck import SampleReport
 from pipeline.shards import DatasetReport, ExpectedShard, find_oddities, sum_figures, verify_dataset
+from pipeline.workspace import FLOW_FOLDER
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ class LabelCheck:
             lines.append(self.sample.as_text())
         return "\n".join(lines)
 
-    def faults_text(self, dataset: str) -> str:
+    def faults_text(self, dataset: str, *, is_flow: bool = False) -> str:
         """Say what is wrong and the way out, where `ok` is false."""
         parts = [f"{len(self.shards.bad)} shards bad, {len(self.shards.missing)} missing"]
-        way_out = "verify --repair" if self.shards.bad else f"label --dataset {dataset}"
+        way_out = f"{'extract-flow' if is_flow else 'label'} --dataset {dataset}"
+        if self.shards.bad:
+            way_out = "verify --repair --flow" if is_flow else "verify --repair"
         if self.shards.ok:
             parts = []
             way_out = f"status --dataset {dataset}, and see whether the teachers are the right ones"
@@ -90,6 +93,8 @@ def require_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord])
     """Read the plan; raise WorkspaceError where labelling has not begun, PlanError where the manifest changed since."""
     plan = read_plan(shards_dir, dataset, records)
     if plan is None:
+        if shards_dir.name == FLOW_FOLDER:
+            raise WorkspaceError(f"{dataset} has no optical flow; run kinet-pipeline extract-flow --dataset {dataset}")
         named = "" if shards_dir.name == dataset else f" --teachers {shards_dir.name}"
         raise WorkspaceError(
             f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}{named}"

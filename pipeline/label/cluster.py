@@ -20,7 +20,8 @@ from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.journal import excuse_attempt, journal_path_of, note_hang, read_history
 from pipeline.label.metrics import RayMetrics
 from pipeline.label.places import share_out
-from pipeline.label.settings import ClusterSettings, LabelSettings, TeacherSettings
+from pipeline.label.product import Product
+from pipeline.label.settings import ClusterSettings, LabelSettings
 from pipeline.label.shard_queue import ShardQueue
 from pipeline.label.tasks import ShardTask
 from pipeline.processors import count_processors
@@ -37,15 +38,14 @@ class RayPool:
 
     def __init__(
         self,
-        teacher_settings: TeacherSettings,
+        product: Product,
         label_settings: LabelSettings,
         shards_dir: Path,
         settings: ClusterSettings,
     ) -> None:
         self._shards_dir = shards_dir.resolve()
-        self._arguments = (teacher_settings, label_settings, self._shards_dir)
+        self._arguments = (product, label_settings, self._shards_dir)
         self._settings = settings
-        self._teacher_stall_sec = label_settings.teacher_stall_sec
         self._run = uuid.uuid4().hex
         self._empty_dir = tempfile.TemporaryDirectory(prefix="kinet-label-")
 
@@ -55,7 +55,7 @@ class RayPool:
         self._gpus_per_worker = self._settings.gpus_per_worker
         if self._gpus_per_worker is None:
             self._gpus_per_worker = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-        self._crew = Crew(self._start_actor, self._describe_needs, self._settings, self._teacher_stall_sec)
+        self._crew = Crew(self._start_actor, self._describe_needs, self._settings)
         room, wanted = self.resources.num_workers, self._settings.num_workers or 1
         if room < wanted:
             self._say_small(room, wanted)

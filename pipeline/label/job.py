@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from manifests import VideoRecord
 from pipeline.errors import ManifestError, WorkspaceError
@@ -89,6 +90,16 @@ class LabelReport:
     def frames_per_sec(self) -> float:
         """Speed of this run."""
         return self.frames / self.seconds if self.seconds else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys of ``label --json``."""
+        speed = {"seconds": round(self.seconds, 3), "frames_per_sec": round(self.frames_per_sec, 3)}
+        return {**self.status.as_json(), **speed}
+
+    def as_text(self) -> str:
+        """Return a few lines for people."""
+        speed = f"{self.frames:,} frames in {self.seconds:.0f} s, {self.frames_per_sec:.1f} a second"
+        return f"{self.status.as_text()}\nthis run    {speed}"
 
 
 def report_if_done(job: LabelJob) -> LabelReport | None:
@@ -240,6 +251,7 @@ def shard_header(plan: Plan, split: str) -> ShardHeader:
         human_teacher=plan.ingredients.get("human_teacher"),
         scene_teacher=plan.ingredients.get("scene_teacher"),
         created_by=f"kinet-pipeline {version('kinet-pipeline')}",
+        flow=plan.ingredients.get("flow"),
     )
 
 

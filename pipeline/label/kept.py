@@ -49,5 +49,5 @@ class CommittedLabels:
         writer.begin_video(video_id)
         for start in range(0, num_frames, COPY_FRAMES):
             rows = self._reader.read(video_id, np.arange(start, min(start + COPY_FRAMES, num_frames)))
-            writer.append(rows.masks, rows.scene_indices, rows.scene_probs, rows.frame_hashes, rows.valid)
+            writer.append(rows.masks, rows.scene_indices, rows.scene_probs, rows.frame_hashes, rows.valid, rows.flows)
         writer.end_video(self._reader.status(video_id), seek_exact=self._reader.seek_exact(video_id))

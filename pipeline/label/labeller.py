@@ -1,4 +1,4 @@
-"""Label one shard: decoded frames through both teachers into one file. No Ray here."""
+"""Make one shard: decoded frames through the teachers, or another product, into one file. No Ray here."""
 
 import time
 import uuid
@@ -9,26 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from manifests import VideoRecord
-from pipeline.label.batches import FrameRows, TeacherBatches
 from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
 from pipeline.label.journal import IN_PROCESS, ShardJournal, journal_path_of
 from pipeline.label.kept import CommittedLabels, KeptVideo
 from pipeline.label.ledger import Ledger
 from pipeline.label.messages import VideoDone
 from pipeline.label.placing import attempt_paths, final_paths
+from pipeline.label.product import FrameRows, LoadedProduct, RowMaker
 from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
-from pipeline.label.teacher_loading import Teachers
 from pipeline.shards import Receipt, ShardWriter, write_receipt
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
 class ShardLabeller:
-    """Label shards one after another with the same teachers and decoding processes; close it after use.
+    """Label shards one after another with the same product and decoding processes; close it after use.
 
     Args:
-        teachers: on their device.
-        settings: batch size, limits of decoding, compression.
+        product: loaded: the teachers on their device.
+        settings: limits of decoding, compression.
         shards_dir: where shards and receipts go.
         num_decoders: decoding processes.
         on_frames: called with the number of frames each time some are labelled.
@@ -37,7 +36,7 @@ class ShardLabeller:
 
     def __init__(
         self,
-        teachers: Teachers,
+        product: LoadedProduct,
         settings: LabelSettings,
         shards_dir: Path,
         num_decoders: int = 1,
@@ -45,13 +44,13 @@ class ShardLabeller:
         *,
         run: str = IN_PROCESS,
     ) -> None:
-        self.teachers = teachers
+        self._product = product
         self._run = run
         self._settings = settings
         self._shards_dir = shards_dir
         self._on_frames = on_frames
         self._write_sec = 0.0
-        self._batches: TeacherBatches | None = None
+        self._batches: RowMaker | None = None
         self._decoders = DecodeAhead(
             num_decoders,
             stall_sec=settings.stall_sec,
@@ -61,7 +60,7 @@ class ShardLabeller:
 
     @property
     def teacher_sec(self) -> float:
-        """How long the teachers have been at the present batch; 0 where the labeller does something else."""
+        """How long the product has been at the present frames; 0 where the labeller does something else."""
         return 0.0 if self._batches is None else self._batches.present_sec
 
     def close(self) -> None:
@@ -82,7 +81,7 @@ class ShardLabeller:
         started = time.monotonic()
         waited = self._decoders.wait_sec
         self._write_sec = 0.0
-        batches = self._batches = TeacherBatches(self.teachers, self._settings.batch_size)
+        batches = self._batches = self._product.make_rows()
         attempt = uuid.uuid4().hex[:12]
         made = attempt_paths(self._shards_dir, shard.name, attempt)
         old_path = final_paths(self._shards_dir, shard.name).shard
@@ -112,7 +111,7 @@ class ShardLabeller:
             seconds=time.monotonic() - started,
             stage_seconds={
                 "decode_wait": self._decoders.wait_sec - waited,
-                "teachers": batches.busy_sec,
+                self._product.stage: batches.busy_sec,
                 "write": self._write_sec,
             },
         )
@@ -124,14 +123,14 @@ class ShardLabeller:
         task: ShardTask,
         committed: CommittedLabels | None,
         journal: ShardJournal,
-        batches: TeacherBatches,
+        batches: RowMaker,
         ledger: Ledger,
     ) -> None:
-        """Bring every video of the shard through the teachers, or past them, to the ledger."""
+        """Bring every video of the shard through the product, or past it, to the ledger."""
         suspects = journal.history.suspects
         if suspects:
             # Teachers that die of any frames at all do so here, with no video in hand to take the blame.
-            batches.add(np.zeros((self._settings.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8))
+            batches.add(np.zeros((self._product.trial_frames, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8))
             batches.finish()
         settled: dict[str, VideoEnd | KeptVideo] = {}
         for video_id, verdict in journal.history.condemned.items():
@@ -152,11 +151,13 @@ class ShardLabeller:
                 journal.note(ledger.in_hand, alone=alone, frames=ledger.frames_given if alone else 0)
                 self._pass_on(ledger, batches.add(event.pixels))
             elif isinstance(event, VideoEnd):
+                self._pass_on(ledger, batches.end_video())
                 ledger.close(record, event)
             elif isinstance(event, KeptVideo):
                 with self._writing():
                     ledger.keep(event.outcome)
             else:
+                self._pass_on(ledger, batches.end_video())
                 ledger.void(record)
         self._pass_on(ledger, batches.finish())
         journal.note(())
@@ -183,7 +184,7 @@ class ShardLabeller:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Count the time in which the teachers wait for the file."""
+        """Count the time in which the product waits for the file."""
         started = time.monotonic()
         yield
         self._write_sec += time.monotonic() - started

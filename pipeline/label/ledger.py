@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
-from pipeline.label.batches import FrameRows
 from pipeline.label.decode_ahead import DecodedChunk, VideoEnd
 from pipeline.label.kept import CommittedLabels
+from pipeline.label.product import FrameRows
 from pipeline.label.quality import MaskQualityMeter
 from pipeline.shards import ShardWriter, VideoOutcome, VideoStatus
 from pipeline.shards.receipts import Outcome
@@ -91,6 +91,7 @@ class Ledger:
                     part.scene_probs,
                     chunk.hashes[:taken],
                     chunk.valid[:taken],
+                    part.flows,
                 )
             start += taken
             video.written += taken

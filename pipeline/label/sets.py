@@ -1,9 +1,9 @@
-"""Label sets: the labels of both teachers together, or of one alone in shards of its own, and which one is meant."""
+"""Sets of shards: both teachers' labels together, those of one alone, or optical flow, and which one is meant."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import WorkspaceError
+from pipeline.errors import OptionError, WorkspaceError
 from pipeline.label.plan import PLAN_NAME
 from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
 from pipeline.workspace import Workspace
@@ -11,10 +11,10 @@ from pipeline.workspace import Workspace
 
 @dataclass(frozen=True)
 class LabelSet:
-    """One set of labels of a data set.
+    """One set of labels of a data set, or its optical flow.
 
     Attributes:
-        kinds: the teachers that made them.
+        kinds: the teachers that made the labels; () where it is flow.
         shards_dir: its folder; each set has its own plan, receipts and quarantine list.
     """
 
@@ -27,6 +27,11 @@ class LabelSet:
         return (self.shards_dir / PLAN_NAME).exists()
 
     @property
+    def is_flow(self) -> bool:
+        """Whether it is optical flow."""
+        return not self.kinds
+
+    @property
     def option(self) -> str:
         """The ``--teachers`` value that names it."""
         return ",".join(self.kinds)
@@ -37,6 +42,22 @@ def label_set(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...]
     if len(kinds) == 1:
         return LabelSet(kinds, workspace.teacher_shards_dir(dataset, kinds[0]))
     return LabelSet(kinds, workspace.shards_dir(dataset))
+
+
+def flow_set(workspace: Workspace, dataset: str) -> LabelSet:
+    """Return the set of a data set's optical flow, begun or not."""
+    return LabelSet((), workspace.flow_shards_dir(dataset))
+
+
+def meant_set(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...] | None, flow: bool) -> LabelSet:
+    """Return the set that a command means by ``--flow`` or ``--teachers``; see `existing_set`.
+
+    Raises:
+        OptionError: both are given.
+    """
+    if flow and kinds:
+        raise OptionError("--flow and --teachers: a set holds flow or labels; give one of the two")
+    return flow_set(workspace, dataset) if flow else existing_set(workspace, dataset, kinds)
 
 
 def begun_sets(workspace: Workspace, dataset: str) -> list[LabelSet]:

@@ -1,4 +1,4 @@
-"""One labelling worker: it holds both teachers and labels the shards it is given, with and without Ray.
+"""One worker: it holds the teachers, or another product, and makes the shards it is given, with and without Ray.
 
 The driver of a Ray cluster imports this module for the class's name alone; torch is loaded when a worker starts.
 """
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.label.description import WorkerDescription
 from pipeline.label.journal import IN_PROCESS
 from pipeline.label.metrics import NoMetrics, WorkerMetrics
-from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.product import FrameRows, LoadedProduct, Product
+from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
 from pipeline.processors import let_waiting_threads_sleep
 from pipeline.shards import Receipt
@@ -24,66 +25,62 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.label.batches import FrameRows
     from pipeline.label.labeller import ShardLabeller
-    from pipeline.label.teacher_loading import Teachers
 
 
 class WorkerProgress(NamedTuple):
-    """How far a worker is: frames labelled so far, and how long its teachers have been at the present batch."""
+    """How far a worker is: frames labelled so far, and how long its product has been at the present ones."""
 
     frames: int
     teacher_sec: float
 
 
 class ShardWorker:
-    """Label shard after shard with teachers that are loaded once, when they are first needed.
+    """Make shard after shard of a product that is loaded once, when it is first needed.
 
     Args:
-        teacher_settings: which teachers.
+        product: what is made of the frames.
         label_settings: how.
         shards_dir: where shards go; the same folder for every worker.
-        num_cpus: processors it may use: so many threads for the teachers (Ray would choose one), and as many decoders.
+        num_cpus: processors it may use: so many threads for the product, and as many decoders.
         make_metrics: makes what is told of the work, in the worker's own process.
         run: names the driver's run in the journals.
     """
 
     def __init__(
         self,
-        teacher_settings: TeacherSettings,
+        product: Product,
         label_settings: LabelSettings,
         shards_dir: Path,
         num_cpus: int,
         make_metrics: Callable[[], WorkerMetrics] = NoMetrics,
         run: str = IN_PROCESS,
     ) -> None:
-        self._teacher_settings = teacher_settings
+        self._product = product
         self._settings = label_settings
         self._shards_dir = shards_dir
         self._num_cpus = num_cpus
         self._metrics = make_metrics()
         self._run = run
         self._frames_done = 0
+        self._loaded: LoadedProduct | None = None
         self._labeller: ShardLabeller | None = None
         self.on_frames: Callable[[int], None] = lambda _: None
 
     def describe(self, *, measure: bool = False) -> WorkerDescription:
-        """Say what decides the labels' values here, and with `measure` how fast the teachers are.
+        """Say what decides the rows' values here, and with `measure` how fast they are made.
 
         Raises:
-            TeacherError: a teacher cannot be loaded.
+            KinetError: the product cannot be loaded.
         """
-        from pipeline.label.teacher_loading import choose_precision, describe_teachers
-
-        teachers = self._started().teachers
+        product = self._load()
         ingredients = {
             "schema": str(SCHEMA_VERSION),
             "frame_resize": FRAME_RESIZE,
             "decoder": DECODER,
-            "precision": choose_precision(self._teacher_settings.precision, teachers.device),
-            **describe_teachers(teachers),
+            **product.ingredients,
         }
-        return WorkerDescription(ingredients, self._measure_speed(teachers) if measure else None)
+        return WorkerDescription(ingredients, _measure_speed(product) if measure else None)
 
     def label(self, task: ShardTask) -> Receipt:
         """Label one shard and leave its receipt; see `ShardLabeller.label_shard`."""
@@ -92,11 +89,9 @@ class ShardWorker:
         return receipt
 
     def predict(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
-        """Label frames uint8 [n, H, W, 3] that go into no shard, in the same batches; return their rows in order."""
-        from pipeline.label.batches import TeacherBatches
-
-        batches = TeacherBatches(self._started().teachers, self._settings.batch_size)
-        return [*batches.add(pixels), *batches.finish()]
+        """Make the rows of frames uint8 [n, H, W, 3] that go into no shard; return them in order."""
+        rows = self._load().make_rows()
+        return [*rows.add(pixels), *rows.finish()]
 
     def progress(self) -> WorkerProgress:
         """Say how far it is; for other threads too."""
@@ -107,21 +102,19 @@ class ShardWorker:
         if self._labeller is not None:
             self._labeller.close()
 
+    def _load(self) -> LoadedProduct:
+        if self._loaded is None:
+            let_waiting_threads_sleep()
+            self._loaded = self._product.load(self._settings, self._num_cpus)
+        return self._loaded
+
     def _started(self) -> ShardLabeller:
         if self._labeller is None:
-            let_waiting_threads_sleep()
-            import torch
-
             from pipeline.label.labeller import ShardLabeller
-            from pipeline.label.teacher_loading import choose_precision, load_teachers
 
-            torch.set_num_threads(self._num_cpus)
-            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            precision = choose_precision(self._teacher_settings.precision, device)
-            teachers = load_teachers(self._teacher_settings, device, precision)
             num_decoders = self._settings.decoders_for(self._num_cpus)
             self._labeller = ShardLabeller(
-                teachers, self._settings, self._shards_dir, num_decoders, self._count, run=self._run
+                self._load(), self._settings, self._shards_dir, num_decoders, self._count, run=self._run
             )
         return self._labeller
 
@@ -130,18 +123,18 @@ class ShardWorker:
         self._metrics.add_frames(num_frames)
         self.on_frames(self._frames_done)
 
-    def _measure_speed(self, teachers: Teachers) -> float:
-        """Time one batch, after one that warms up."""
-        import torch
 
-        from pipeline.label.batches import TeacherBatches
+def _measure_speed(product: LoadedProduct) -> float:
+    """Time the trial frames, after a first time that warms up; return frames a second."""
+    import numpy as np
 
-        batch_size = self._settings.batch_size
-        frames = torch.randint(0, 256, (batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=torch.uint8).numpy()
-        batches = TeacherBatches(teachers, batch_size)
-        batches.add(frames)
-        batches.finish()
+    shape = (product.trial_frames, FRAME_HEIGHT, FRAME_WIDTH, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    seconds = 0.0
+    for _ in range(2):
         started = time.monotonic()
-        batches.add(frames)
-        batches.finish()
-        return batch_size / (time.monotonic() - started)
+        rows = product.make_rows()
+        rows.add(frames)
+        rows.finish()
+        seconds = time.monotonic() - started
+    return product.trial_frames / seconds

@@ -1,5 +1,6 @@
 """The per-frame values beside the mask while a shard is being written: checked, then gathered in memory."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,12 +50,13 @@ def check_frames(
     scene_probs: npt.NDArray[np.floating] | None,
     frame_hashes: npt.NDArray[np.uint64],
     valid: npt.NDArray[np.bool_],
+    flows: Sequence[bytes] | None,
     whose: str,
 ) -> Rows:
     """Check the arrays of `ShardWriter.append` and return the columns beside the mask in their stored types.
 
     Raises:
-        ValueError: a wrong shape, type or range, or labels of a teacher that the shard has not, or lacks; the message
+        ValueError: a wrong shape, type or range, or labels or flow that the shard has not, or lacks; the message
             opens with `whose`.
     """
     frames = len(valid)
@@ -66,6 +68,7 @@ def check_frames(
         ("masks", masks, header.has_masks),
         ("scene_indices", scene_indices, header.has_scenes),
         ("scene_probs", scene_probs, header.has_scenes),
+        ("flows", flows, header.has_flow),
     ):
         if (array is not None) != wanted:
             raise ValueError(f"{whose}: {name} {'missing' if wanted else 'given'}, against the shard's header")
@@ -74,6 +77,10 @@ def check_frames(
     if scene_indices is not None and scene_probs is not None:
         _check_scenes(scene_indices, scene_probs, frames, whose)
         rows["scene_index"], rows["scene_prob"] = scene_indices.astype("u2"), scene_probs.astype("f2")
+    if flows is not None:
+        if len(flows) != frames or not all(flows):
+            raise ValueError(f"{whose}: flows must be {frames} encoded images, found {len(flows)}, or empty ones")
+        rows["flow_size"] = np.array([len(flow) for flow in flows], "u4")
     return rows
 
 

@@ -15,6 +15,7 @@ from pipeline.shards.reader import H5_FAULTS, load_filters, read_header
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES, ShardHeader, VideoStatus
 
 _READ_FRAMES = 16 * MASK_CHUNK_FRAMES
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def _frame_faults(file: h5py.File, header: ShardHeader, frames: int) -> list[str
         faults.append("valid is neither 0 nor 1 somewhere")
     if header.has_scenes:
         faults += _scene_faults(columns["scene_index"], columns["scene_prob"])
+    if header.has_flow:
+        faults += _flow_faults(columns["flow_size"], file["flow"])
     for mask in masks.values():
         if mask.shape[1:] != (header.mask_bytes,):
             faults.append(f"mask rows are {mask.shape[1:]} bytes, expected {header.mask_bytes}")
@@ -92,6 +95,26 @@ def _scene_faults(scene_indices: npt.NDArray[np.uint16], scene_probs: npt.NDArra
         faults.append(f"scene_index reaches {highest}, expected below {NUM_SCENE_CLASSES}")
     problem = probability_fault(scene_probs)
     return [*faults, problem] if problem else faults
+
+
+def _flow_faults(flow_sizes: npt.NDArray[np.uint32], flow: h5py.Dataset) -> list[str]:
+    """Read all flows, checksums included; each must be a whole JPEG stream."""
+    total = int(flow_sizes.sum(dtype=np.int64))
+    if len(flow) != total:
+        return [f"flow has {len(flow)} bytes, expected {total}"]
+    start = 0
+    for first in range(0, len(flow_sizes), _READ_FRAMES):
+        sizes = flow_sizes[first : first + _READ_FRAMES].astype(np.int64)
+        content = flow[start : start + int(sizes.sum())]
+        ends = np.cumsum(sizes)
+        starts = ends - sizes
+        start += len(content)
+        if (sizes < len(_JPEG_START) + len(_JPEG_END)).any() or not (
+            all((content[starts + place] == byte).all() for place, byte in enumerate(_JPEG_START))
+            and all((content[ends - 2 + place] == byte).all() for place, byte in enumerate(_JPEG_END))
+        ):
+            return ["flow holds something else than JPEG streams"]
+    return []
 
 
 def _read_every_chunk(mask: h5py.Dataset) -> None:

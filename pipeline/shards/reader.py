@@ -28,7 +28,7 @@ from pipeline.shards.schema import (
 from pipeline.store import is_local, locate
 
 _ZSTD_FILTER_ID = 32015
-_TEACHER_FIELDS = tuple(f"{kind}_teacher" for kind in BOTH_TEACHERS)
+_OPTIONAL_FIELDS = (*(f"{kind}_teacher" for kind in BOTH_TEACHERS), "flow")
 
 # What h5py raises for a damaged file, by where the damage lies.
 H5_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
@@ -45,6 +45,7 @@ class FrameLabels(NamedTuple):
         valid: bool [n], True where the frame was truly decoded.
         frame_hashes: uint64 [n], difference hashes of the labelled frames.
         conflicting: bool [n], True where label sets that are read as one labelled different frames; None from one set.
+        flows: n encoded flows, see `pipeline.flow.coding`; None where the shard holds labels.
     """
 
     masks: npt.NDArray[np.bool_] | None
@@ -53,6 +54,7 @@ class FrameLabels(NamedTuple):
     valid: npt.NDArray[np.bool_]
     frame_hashes: npt.NDArray[np.uint64]
     conflicting: npt.NDArray[np.bool_] | None = None
+    flows: tuple[bytes, ...] | None = None
 
 
 class ShardReader:
@@ -61,7 +63,8 @@ class ShardReader:
     Attributes:
         path: of the file.
         video_ids: in the order of their rows.
-        teachers: whose labels it holds: "human", "scene" or both.
+        teachers: whose labels it holds: "human", "scene" or both; () where it holds flow.
+        has_flow: whether it holds flow.
     """
 
     def __init__(self, path: Path, digest: FileDigest | None = None) -> None:
@@ -79,8 +82,12 @@ class ShardReader:
                 self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._column("video_id").tolist())
                 self._offsets: list[int] = self._column("offset").tolist()
                 self._height, self._width = self._read_number("height"), self._read_number("width")
-                self.teachers = tuple(kind for kind in BOTH_TEACHERS if self._has_teacher(kind))
-                self._frame_columns = {name: self._open_column(name) for name in _column_names(self.teachers)}
+                self.teachers = tuple(kind for kind in BOTH_TEACHERS if self._has_attribute(f"{kind}_teacher"))
+                self.has_flow = self._has_attribute("flow")
+                self._frame_columns = {
+                    name: self._open_column(name) for name in _column_names(self.teachers, self.has_flow)
+                }
+                self._flow_ends = self._read_flow_ends() if self.has_flow else None
                 if "mask" in self._frame_columns:
                     load_filters(self._frame_columns["mask"])
                 if len(self._offsets) != len(self.video_ids) + 1:
@@ -137,6 +144,7 @@ class ShardReader:
                 name: _read_rows(column, rows, MASK_CHUNK_FRAMES if name == "mask" else COLUMN_CHUNK_FRAMES)
                 for name, column in self._frame_columns.items()
             }
+            flows = self._read_flows(rows)
         if "mask" in found:
             pixels = np.unpackbits(found["mask"], axis=1).view(np.bool_)
             found["mask"] = pixels.reshape(-1, self._height, self._width)
@@ -147,6 +155,7 @@ class ShardReader:
             scene_probs=found.get("scene_prob"),
             valid=found["valid"].astype(np.bool_),
             frame_hashes=found["frame_hash"],
+            flows=tuple(flows[place] for place in inverse) if self.has_flow else None,
         )
 
     def close(self) -> None:
@@ -167,9 +176,27 @@ class ShardReader:
         except KeyError:
             raise ValueError(f"video {video_id} is not in shard {self.path}") from None
 
-    def _has_teacher(self, kind: TeacherKind) -> bool:
-        """Tell whether the root attributes name a teacher."""
-        return bool(h5py.h5a.exists(self._file.id, f"{kind}_teacher".encode()))
+    def _has_attribute(self, name: str) -> bool:
+        """Tell whether there is such a root attribute."""
+        return bool(h5py.h5a.exists(self._file.id, name.encode()))
+
+    def _read_flow_ends(self) -> npt.NDArray[np.int64]:
+        """Return where each row's flow ends among the bytes: int64 [N + 1], from 0."""
+        sizes = self._column("flow_size")
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+
+    def _read_flows(self, rows: npt.NDArray[np.int64]) -> list[bytes]:
+        """Read the flows of rows that are unique and ascending: one call for each run of neighbours."""
+        if self._flow_ends is None or not len(rows):
+            return []
+        flow, ends = self._open_column("flow"), self._flow_ends
+        breaks = np.flatnonzero(np.diff(rows) > 1) + 1
+        flows = []
+        for first, stop in pairwise([0, *breaks.tolist(), len(rows)]):
+            start = int(ends[rows[first]])
+            content = _read_slice(flow, start, int(ends[rows[stop - 1] + 1])).tobytes()
+            flows += [content[ends[row] - start : ends[row + 1] - start] for row in rows[first:stop]]
+        return flows
 
     def _open_column(self, name: str) -> h5py.h5d.DatasetID:
         """Open a data set by HDF5's own calls: h5py's high level would take most of a short read's time."""
@@ -217,7 +244,7 @@ def open_shard(path: str | Path) -> ShardReader:
 def read_header(file: h5py.File) -> ShardHeader:
     """Read the root attributes of an open shard; raises ShardError for another schema, KeyError for a missing one."""
     values: dict[str, Any] = {
-        name: file.attrs.get(name) if name in _TEACHER_FIELDS else file.attrs[name] for name in HEADER_FIELDS
+        name: file.attrs.get(name) if name in _OPTIONAL_FIELDS else file.attrs[name] for name in HEADER_FIELDS
     }
     if int(values["schema_version"]) != SCHEMA_VERSION:
         raise ShardError(
@@ -228,11 +255,12 @@ def read_header(file: h5py.File) -> ShardHeader:
     return ShardHeader(**{**values, **numbers})
 
 
-def _column_names(teachers: Sequence[TeacherKind]) -> tuple[str, ...]:
-    """Name the per-frame data sets of a shard that has the labels of these teachers."""
+def _column_names(teachers: Sequence[TeacherKind], has_flow: bool) -> tuple[str, ...]:
+    """Name the per-frame data sets of a shard that has the labels of these teachers, or flow."""
     masks = ("mask",) if "human" in teachers else ()
     scenes = ("scene_index", "scene_prob") if "scene" in teachers else ()
-    return (*masks, *scenes, "valid", "frame_hash")
+    flows = ("flow_size",) if has_flow else ()
+    return (*masks, *scenes, *flows, "valid", "frame_hash")
 
 
 def load_filters(mask: h5py.h5d.DatasetID) -> None:

@@ -13,10 +13,13 @@ offset[v]:offset[v + 1] of every per-frame data set.
 ``mask``                [N, H*W/8] uint8   `numpy.packbits` of the row-major human mask; chunks of 16 frames
 ``scene_index``         [N, 5] uint16      the five best Places365 classes, best first
 ``scene_prob``          [N, 5] float16     their softmax probabilities over all 365 classes
+``flow_size``           [N] uint32         bytes of each frame's encoded flow
+``flow``                [sum] uint8        the encoded flows one after another, see `pipeline.flow.coding`
 ======================  =================  ======================================================================
 
 A shard of one teacher alone lacks the other's data sets (``mask``, or ``scene_index`` and ``scene_prob``) and its root
-attribute.
+attribute. A shard of optical flow has ``flow_size`` and ``flow``, and no labels; row i is the motion from frame i to
+frame i + 1, and a video's last row repeats the one before it.
 """
 
 import dataclasses
@@ -30,6 +33,7 @@ NUM_SCENE_CLASSES = 365
 NUM_SCENE_LABELS = 5
 MASK_CHUNK_FRAMES = 16
 COLUMN_CHUNK_FRAMES = 1024
+FLOW_CHUNK_BYTES = 1 << 16
 
 Compression = Literal["gzip", "zstd"]
 TeacherKind = Literal["human", "scene"]
@@ -41,9 +45,11 @@ FRAME_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "frame_hash": ((), "u8"),
     "scene_index": ((NUM_SCENE_LABELS,), "u2"),
     "scene_prob": ((NUM_SCENE_LABELS,), "f2"),
+    "flow_size": ((), "u4"),
 }
 
 _SCENE_COLUMNS = ("scene_index", "scene_prob")
+_FLOW_COLUMNS = ("flow_size",)
 
 # The way out that every message about a damaged shard ends with.
 REPAIR_HINT = "run kinet-pipeline verify --repair"
@@ -71,6 +77,7 @@ class ShardHeader:
         human_teacher, scene_teacher: "name sha256:<hex>"; None where the shard has no labels of this teacher.
         created_by: program and version.
         schema_version: `SCHEMA_VERSION` of the writing program.
+        flow: how the optical flow was made; None where the shard holds labels.
     """
 
     dataset: str
@@ -84,6 +91,7 @@ class ShardHeader:
     scene_teacher: str | None
     created_by: str
     schema_version: int = SCHEMA_VERSION
+    flow: str | None = None
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1 or self.height * self.width % 8:
@@ -91,8 +99,12 @@ class ShardHeader:
                 f"frames of {self.height} x {self.width}: a mask is stored eight pixels a byte, so height * width must "
                 "be a positive multiple of 8; choose another frame size"
             )
-        if self.human_teacher is None and self.scene_teacher is None:
-            raise ValueError("a shard holds the labels of one teacher at least; name human_teacher or scene_teacher")
+        if not (self.has_masks or self.has_scenes) and not self.has_flow:
+            raise ValueError(
+                "a shard holds the labels of one teacher at least, or flow; name human_teacher, scene_teacher or flow"
+            )
+        if (self.has_masks or self.has_scenes) and self.has_flow:
+            raise ValueError("a shard holds labels or flow, not both; name the teachers or flow")
 
     @property
     def has_masks(self) -> bool:
@@ -105,9 +117,15 @@ class ShardHeader:
         return self.scene_teacher is not None
 
     @property
+    def has_flow(self) -> bool:
+        """Whether the shard holds optical flow."""
+        return self.flow is not None
+
+    @property
     def frame_columns(self) -> tuple[str, ...]:
         """Names of the shard's per-frame data sets beside the mask, in the order of `FRAME_COLUMNS`."""
-        return tuple(name for name in FRAME_COLUMNS if self.has_scenes or name not in _SCENE_COLUMNS)
+        absent = (() if self.has_scenes else _SCENE_COLUMNS) + (() if self.has_flow else _FLOW_COLUMNS)
+        return tuple(name for name in FRAME_COLUMNS if name not in absent)
 
     @property
     def mask_bytes(self) -> int:

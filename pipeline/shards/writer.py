@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from pipeline.errors import ShardError
 from pipeline.files import disk_fault, sha256_of_file
 from pipeline.local_copies import part_path_of
 from pipeline.shards.columns import FrameColumns, check_frames
+from pipeline.shards.flow_bytes import FlowBytes
 from pipeline.shards.part_file import PartFile
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import (
@@ -88,6 +89,7 @@ class ShardWriter:
         self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
         with self._disk():
             self._mask = self._create_masks(compression) if header.has_masks else None
+            self._flow = FlowBytes(self._file) if header.has_flow else None
 
     # -- one video -------------------------------------------------------------------------------------------------
 
@@ -102,6 +104,8 @@ class ShardWriter:
             raise ValueError(f"{self.path}: video id {video_id!r} cannot be stored; give a non-empty one without NUL")
         self._open_video = video_id
         self._rewind_point = (self._flushed, self._pending.copy())
+        if self._flow is not None:
+            self._flow.mark()
 
     def append(
         self,
@@ -110,6 +114,7 @@ class ShardWriter:
         scene_probs: npt.NDArray[np.floating] | None,
         frame_hashes: npt.NDArray[np.uint64],
         valid: npt.NDArray[np.bool_],
+        flows: Sequence[bytes] | None = None,
     ) -> None:
         """Add the next n frames of the open video; n may be 0.
 
@@ -119,15 +124,19 @@ class ShardWriter:
             scene_probs: floats [n, 5] in [0, 1], descending; kept as float16. None likewise.
             frame_hashes: uint64 [n].
             valid: bool [n].
+            flows: n encoded images; None where the header names no flow.
 
         Raises:
             ValueError: no open video, or an array is not as above; nothing of the call is kept.
         """
         self._check_video()
         rows = check_frames(
-            self.header, masks, scene_indices, scene_probs, frame_hashes, valid, f"video {self._open_video}"
+            self.header, masks, scene_indices, scene_probs, frame_hashes, valid, flows, f"video {self._open_video}"
         )
         self._columns.append(rows)
+        if self._flow is not None and flows is not None:
+            with self._disk():
+                self._flow.append(flows)
         if masks is None:
             return
         packed = np.packbits(masks.reshape(len(masks), self.header.height * self.header.width), axis=1)
@@ -153,6 +162,9 @@ class ShardWriter:
             with self._disk():
                 self._mask.resize(flushed, axis=0)
             self._flushed = flushed
+        if self._flow is not None:
+            with self._disk():
+                self._flow.rewind()
         self._columns.truncate(self._offsets[-1])
         self._open_video = None
 
@@ -170,6 +182,8 @@ class ShardWriter:
             raise ValueError(f"{self.path}: commit while video {self._open_video} is open; end or abort it")
         with self._disk():
             self._flush(len(self._pending))
+            if self._flow is not None:
+                self._flow.finish()
             self._write_columns()
             self._file.close()
             self._part.finish()
