@@ -1,6 +1,7 @@
 """The two jobs of stage two, from names in a workspace to a trained run and to its scores."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -233,7 +234,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
         )
     manifest = load_dataset(workspace, request.dataset)
     fold = request.fold or (config.fold if request.dataset == config.dataset else 1)
-    split = request.split or _evaluation_split(manifest, request.dataset, fold)
+    split = request.split or choose_evaluation_split(manifest, request.dataset, fold)
     records, set_aside = select_usable(workspace, manifest, request.dataset, split, fold)
     check_classes(run_dir, records)
     model, step = load_student(run_dir, config, request.checkpoint)
@@ -261,14 +262,29 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
     path = run_dir / request.folder / name
     save_scores(scores, path, summary=summary)
     tables = write_score_tables(scores, read_class_names(run_dir), path)
-    missing_share = len(scores.missing) / (len(scores.missing) + len(scores.video_ids))
-    if missing_share > request.max_missing:
-        raise ScoreError(
-            f"{len(scores.missing)} of {len(scores.missing) + len(scores.video_ids)} videos have no score "
-            f"({summary['missing_reasons']}), more than the {request.max_missing:.1%} allowed: the result would not be "
-            f"comparable. The scores are in {path}; mend the videos, or allow more by --max-missing"
-        )
+    check_missing(
+        [video.reason for video in scores.missing],
+        len(scores.video_ids),
+        request.max_missing,
+        f"the scores are in {path}",
+    )
     return {**summary, "scores": str(path), **tables}
+
+
+def check_missing(
+    reasons: Sequence[str], num_scored: int, max_missing: float, kept: str = "nothing was scored"
+) -> None:
+    """Raise ScoreError where a larger share of a split's videos than `max_missing` has no score.
+
+    `reasons` are why, one for each; `kept` says what there is all the same.
+    """
+    num_videos = len(reasons) + num_scored
+    if len(reasons) > max_missing * num_videos:
+        raise ScoreError(
+            f"{len(reasons)} of {num_videos} videos have no score ({dict(Counter(reasons))}), more than the "
+            f"{max_missing:.1%} allowed: the result would not be comparable; {kept}. Mend the videos, or allow more by "
+            "--max-missing"
+        )
 
 
 def check_classes(run_dir: Path, records: Sequence[VideoRecord]) -> None:
@@ -290,7 +306,7 @@ def _default_run_name(request: TrainRequest, recipe: TrainConfig | None) -> str:
     return f"{request.dataset}-{recipe.model}-{recipe.backbone}{suffix}"
 
 
-def _evaluation_split(manifest: Sequence[VideoRecord], dataset: str, fold: int) -> str:
+def choose_evaluation_split(manifest: Sequence[VideoRecord], dataset: str, fold: int) -> str:
     """Choose the split to score on where the user names none."""
     num_folds = min((1 + len(record.fold_splits) for record in manifest), default=0)
     found = {record.split_in_fold(fold) for record in manifest} if fold <= num_folds else set()

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import KinetError
 from pipeline.files import write_atomically
 from student.ablation.figures import Estimate
 from student.ablation.size import ModelSize
@@ -35,6 +36,10 @@ NOTES = (
 _ABSENT = "-"
 
 
+class AblationError(KinetError):
+    """Runs of a table failed; the others are done."""
+
+
 @dataclass(frozen=True)
 class RowResult:
     """What is known of a row.
@@ -47,6 +52,7 @@ class RowResult:
         top1, gain: as parts of 1; the gain also lacks where the row is a baseline or its baseline has no run.
         run_top1: top-1 of each run, by the run's name.
         num_missing: videos without a score, over all runs.
+        failures: what ended runs that have no result, by the run's name.
     """
 
     row: Row
@@ -57,6 +63,7 @@ class RowResult:
     gain: Estimate | None = None
     run_top1: dict[str, float] | None = None
     num_missing: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,21 @@ class AblationReport:
     dataset: str
     num_classes: int
     results: Sequence[RowResult]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Return what ended the runs that have no result, by the run's name."""
+        return {run: message for result in self.results for run, message in result.failures.items()}
+
+    def raise_failures(self) -> None:
+        """Raise AblationError, naming the runs, where one failed."""
+        if self.failures:
+            named = "; ".join(f"{run}: {message}" for run, message in self.failures.items())
+            planned = sum(result.num_planned for result in self.results)
+            raise AblationError(
+                f"{len(self.failures)} of {planned} runs failed: {named}. The others are done; mend the cause, and the "
+                "same command runs what is left"
+            )
 
     def cells(self) -> list[tuple[str, ...]]:
         """Lay the table out as text, one tuple a row, in the order of `HEADER`."""

@@ -63,14 +63,17 @@ class AblationRequest:
             )
 
     @property
+    def dataset_name(self) -> str:
+        """Return the data set's name; ValueError where there is none."""
+        if self.dataset is None:
+            raise ValueError("dataset: expected a data set's name; without one a table can only be counted")
+        return self.dataset
+
+    @property
     def run_prefix(self) -> str:
         """Return the start of the runs' names."""
         parts = ("ablate", str(self.table), self.dataset or "", self.backbone or "")
         return self.name or "-".join(part for part in parts if part)
-
-    def run_name(self, row: Row, seed: int, fold: int) -> str:
-        """Name one run."""
-        return f"{self.run_prefix}-{row.key}-fold{fold}-seed{seed}"
 
     def init_of(self, row: Row) -> Path | None:
         """Return the file that a row's backbone starts from."""

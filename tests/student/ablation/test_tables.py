@@ -4,8 +4,8 @@ import pytest
 
 from pipeline.workspace import Workspace
 from student.ablation.request import AblationRequest, row_recipe
+from student.ablation.running import measure_table
 from student.ablation.tables import TABLE_NUMBERS, table_rows
-from student.ablation.trials import measure_table
 from student.catalogue import BACKBONES, MODELS
 
 
