@@ -9,12 +9,15 @@ from student.ablation.request import AblationRequest, row_recipe
 from student.ablation.tables import Row
 from student.ablation.trials import Trial, check_begun
 from student.absent import list_absent
+from student.build import build_student
 from student.clips import select_records
 from student.evaluation import Views
+from student.initialisation import load_imagenet_weights
 from student.jobs import DEFAULT_SPLIT, check_missing, choose_evaluation_split
 from student.recipes import TrainConfig
 from student.runs import open_labels
 from student.training_job import select_usable
+from student.transfer import find_source_run
 
 
 def check_before_running(workspace: Workspace, request: AblationRequest, trials: Sequence[Trial]) -> None:
@@ -43,13 +46,16 @@ def check_before_running(workspace: Workspace, request: AblationRequest, trials:
 
 
 def _check_init(request: AblationRequest, rows: Sequence[Row]) -> None:
-    """Check that the files of initial weights are there, and each is of a row's backbone."""
+    """Check that initial weights are there, each for a row's backbone, and that ImageNet's fit it."""
     used = {row.backbone for row in rows}
     for backbone, path in request.init:
         if backbone and backbone not in used:
             raise OptionError(f"--init {backbone}=...: no row has this backbone; the table's are {', '.join(used)}")
         if not path.exists():
             raise CheckpointError(f"--init {path}: no such file; without --init every row starts from random weights")
+    for backbone, init in {(row.backbone, request.init_of(row)) for row in rows}:
+        if init is not None and find_source_run(init) is None:
+            load_imagenet_weights(build_student(model="tsn", backbone=backbone, num_classes=1), init)
 
 
 def _check_data(workspace: Workspace, request: AblationRequest, recipes: Sequence[TrainConfig]) -> None:

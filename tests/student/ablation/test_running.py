@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from pipeline.cli import main
 from student.ablation.report import HEADER
@@ -64,7 +65,7 @@ def test_a_table_is_run_once_and_taken_up_again(workspace: Path, capsys: pytest.
     assert (runs[0] / "ablate-scores").is_dir()
 
     weights = workspace / "a=b.pth"
-    weights.touch()
+    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), weights)
     started = ablate(capsys, workspace, "--table", "3", "--init", f"squeezenet1_1={weights}")
     assert started[0] == 1
     assert f"init -> {weights}" in " ".join(started[2].split())
@@ -91,7 +92,10 @@ def test_initial_weights_are_looked_for_before_the_first_run(
 def test_what_can_be_known_before_the_first_run_is_told_then(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    foreign = workspace / "foreign.pth"
+    torch.save(torch.nn.Linear(1, 1).state_dict(), foreign)
     for arguments, code, message in (
+        (["--table", "3", "--init", str(foreign)], 1, "not the ImageNet weights of this student's backbone"),
         (["--table", "4"], 1, f"{workspace}/teachers/human.safetensors"),
         (["--table", "3", "--folds", "1,2"], 1, "data set boxes: video box0: fold 2"),
         (
