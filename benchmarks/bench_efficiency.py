@@ -3,21 +3,24 @@
 Three figures in one run, in turns: frames/s of the decoding processes with nobody behind them, of the teachers on
 frames that are already in memory, and of the whole job. The ratio is the whole over the smaller of the two bounds.
 Where the teachers run on the processors that decode too, no job can reach that; the second ratio is over what the
-shared processors could do at best, 1 / (1 / decoding + 1 / teachers).
+shared processors could do at best, 1 / (1 / decoding + 1 / teachers). The third is the processor time of decoding and
+teachers over that of the whole job, all processes counted: other work on the machine hardly moves it.
 
     python benchmarks/bench_efficiency.py --videos DIR [--teachers heavy] [--limit 20] [--rounds 3] [--frames 128]
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
+from cpu_clock import CpuClock
 from workload import find_videos, make_teachers
 
 from manifests import VideoRecord
@@ -27,52 +30,72 @@ from pipeline.label.pools import open_pool
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
-from pipeline.processors import count_processors
+from pipeline.processors import count_processors, let_waiting_threads_sleep
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
-def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> float:
-    """Return frames/s of the decoding processes, in which every frame arrives and is dropped."""
+class Measured(NamedTuple):
+    """How fast something was, and what it took of the processors."""
+
+    frames_per_sec: float
+    cpu_ms_per_frame: float
+
+
+def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> Measured:
+    """Run the decoding processes alone: every frame arrives and is dropped."""
     decoders = DecodeAhead(settings.decoders_for(count_processors()))
     for _ in decoders.events(records[:1]):
         pass
     started = time.monotonic()
-    num_frames = sum(e.done.num_frames for _, e in decoders.events(records) if isinstance(e, VideoEnd))
+    with CpuClock() as clock:
+        num_frames = sum(e.done.num_frames for _, e in decoders.events(records) if isinstance(e, VideoEnd))
     seconds = time.monotonic() - started
     decoders.close()
-    return num_frames / seconds
+    return Measured(num_frames / seconds, 1000 * clock.seconds / num_frames)
 
 
-def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frames: int) -> float:
-    """Return frames/s of both teachers on random frames in memory."""
+def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frames: int) -> Measured:
+    """Run both teachers alone, on random frames in memory."""
     generator = np.random.default_rng(0)
     shape = (settings.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3)
-    pixels = generator.integers(0, 256, shape, dtype=np.uint8)
+    # As many batches as no cache holds: a job's frames come from memory too.
+    pixels = generator.integers(0, 256, (8, *shape), dtype=np.uint8)
     worker = ShardWorker(teachers, settings, Path(), num_cpus=count_processors())
-    worker.predict(pixels)
+    worker.predict(pixels[0])
     num_batches = max(1, num_frames // settings.batch_size)
     started = time.monotonic()
-    for _ in range(num_batches):
-        worker.predict(pixels)
-    return num_batches * settings.batch_size / (time.monotonic() - started)
+    with CpuClock() as clock:
+        for number in range(num_batches):
+            worker.predict(pixels[number % len(pixels)])
+    seconds = time.monotonic() - started
+    worker.close()
+    num_frames = num_batches * settings.batch_size
+    return Measured(num_frames / seconds, 1000 * clock.seconds / num_frames)
 
 
-def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> float:
-    """Return frames/s from the first video's start to the last committed shard, in this process without Ray."""
+def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> Measured:
+    """Label from the first video's start to the last committed shard, in this process without Ray."""
     started: list[float] = []
+    clock = CpuClock()
 
     def note_start(_: LabelProgress) -> None:
         if not started:
             started.append(time.monotonic())
+            running.enter_context(clock)
 
     with tempfile.TemporaryDirectory() as folder:
         job = LabelJob("bench", records, Path(folder), videos_per_shard=32)
-        with open_pool(teachers, settings, Path(folder), None) as pool:
+        with open_pool(teachers, settings, Path(folder), None) as pool, contextlib.ExitStack() as running:
             report = run_label_job(job, pool, note_start)
-    return report.frames / (time.monotonic() - started[0])
+            seconds = time.monotonic() - started[0]
+    return Measured(report.frames / seconds, 1000 * clock.seconds / report.frames)
 
 
 def main() -> None:
+    # As in a worker, and as there before torch is loaded.
+    let_waiting_threads_sleep()
+    import torch
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, required=True)
     parser.add_argument("--teachers", choices=["light", "heavy"], default="heavy")
@@ -86,23 +109,29 @@ def main() -> None:
     settings = LabelSettings(batch_size=options.batch_size, num_decoders=options.decoders)
     with tempfile.TemporaryDirectory() as folder:
         teachers = make_teachers(options.teachers, Path(folder))
-        measures: dict[str, Callable[[], float]] = {
+        measures: dict[str, Callable[[], Measured]] = {
             "decoding alone": lambda: decode_alone(records, settings),
             "teachers alone": lambda: teachers_alone(teachers, settings, options.frames),
             "whole job": lambda: whole_job(records, teachers, settings),
         }
-        speeds: dict[str, list[float]] = {name: [] for name in measures}
+        found: dict[str, list[Measured]] = {name: [] for name in measures}
         for _ in range(options.rounds):
             for name, measure in measures.items():
-                speeds[name].append(measure())
+                found[name].append(measure())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} processors, no GPU"
-    decoding, teaching, whole = (statistics.median(values) for values in speeds.values())
-    print(f"{len(records)} videos, {options.teachers} teachers, {device}; medians of {options.rounds}, frames/s")
-    for name, values in speeds.items():
-        print(f"  {name:<15} {statistics.median(values):9.2f}   ({min(values):.2f} to {max(values):.2f})")
+    print(f"{len(records)} videos, {options.teachers} teachers, {device}; medians of {options.rounds}")
+    for name, of in found.items():
+        speeds = [one.frames_per_sec for one in of]
+        print(
+            f"  {name:<15} {statistics.median(speeds):9.2f} frames/s ({min(speeds):.2f} to {max(speeds):.2f}) "
+            f"{statistics.median(one.cpu_ms_per_frame for one in of):9.3f} processor ms a frame"
+        )
+    decoding, teaching, whole = (statistics.median(one.frames_per_sec for one in of) for of in found.values())
     print(f"whole / min(decoding, teachers)  {whole / min(decoding, teaching):.3f}")
     if not torch.cuda.is_available():
         print(f"whole / shared processors        {whole * (1 / decoding + 1 / teaching):.3f}")
+        costs = [statistics.median(one.cpu_ms_per_frame for one in of) for of in found.values()]
+        print(f"processor time, parts / whole    {(costs[0] + costs[1]) / costs[2]:.3f}")
 
 
 if __name__ == "__main__":

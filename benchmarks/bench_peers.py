@@ -5,6 +5,8 @@ clock runs from the first video's start to the last label on disk, with teachers
 starts its actors as a part of running, so give it a list that is long beside some seconds. Light teachers show what the
 pipeline itself costs; heavy ones (PSPNet-DenseNet121 and ResNet-152, random weights) what is left of that in real work.
 
+Processor seconds of all of a contender's processes are counted beside: other work on the machine hardly moves them.
+
     python benchmarks/bench_peers.py --videos DIR [--teachers light] [--limit 200] [--rounds 3]
 """
 
@@ -16,19 +18,36 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 PEERS_DIR = Path(__file__).resolve().parent / "peers"
-CONTENDERS = {"kinet-pipeline": "ours.py", "plain PyTorch": "plain_pytorch.py", "Ray Data": "ray_data.py"}
+OURS = "kinet-pipeline"
+CONTENDERS = {OURS: "ours.py", "plain PyTorch": "plain_pytorch.py", "Ray Data": "ray_data.py"}
 
 
-def run(program: str, arguments: list[str]) -> tuple[int, float]:
-    """Run one contender; returns frames and seconds, exits with what it said where it fails."""
+class Run(NamedTuple):
+    """What one contender took, for how many frames."""
+
+    frames: int
+    seconds: float
+    cpu_sec: float
+
+    @property
+    def frames_per_sec(self) -> float:
+        return self.frames / self.seconds
+
+    @property
+    def cpu_ms_per_frame(self) -> float:
+        return 1000 * self.cpu_sec / self.frames
+
+
+def run(program: str, arguments: list[str]) -> Run:
+    """Run one contender; exits with what it said where it fails."""
     command = [sys.executable, str(PEERS_DIR / program), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{program} failed:\n{done.stderr[-3000:]}")
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer["frames"], answer["seconds"]
+    return Run(**json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def main() -> None:
@@ -40,21 +59,29 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    speeds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    runs: dict[str, list[Run]] = {name: [] for name in CONTENDERS}
     for round_number in range(options.rounds):
         for name, program in CONTENDERS.items():
             with tempfile.TemporaryDirectory() as folder:
                 arguments = ["--videos", str(options.videos), "--limit", str(options.limit)]
                 arguments += ["--teachers", options.teachers, "--batch-size", str(options.batch_size)]
                 arguments += ["--threads", str(options.threads), "--output", f"{folder}/{name.replace(' ', '-')}"]
-                frames, seconds = run(program, arguments)
-            speeds[name].append(frames / seconds)
-            print(f"round {round_number + 1}: {name:<15} {frames} frames, {frames / seconds:8.1f} frames/s", flush=True)
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
-    ours = medians.pop("kinet-pipeline")
-    print(f"\n{options.teachers} teachers, median of {options.rounds}: kinet-pipeline {ours:.1f} frames/s")
-    for name, speed in medians.items():
-        print(f"  {ours / speed:5.2f} times {name} ({speed:.1f} frames/s)")
+                done = run(program, arguments)
+            runs[name].append(done)
+            print(
+                f"round {round_number + 1}: {name:<15} {done.frames} frames, {done.frames_per_sec:8.1f} frames/s, "
+                f"{done.cpu_ms_per_frame:7.2f} processor ms a frame",
+                flush=True,
+            )
+    speeds = {name: statistics.median(one.frames_per_sec for one in of) for name, of in runs.items()}
+    costs = {name: statistics.median(one.cpu_ms_per_frame for one in of) for name, of in runs.items()}
+    speed, cost = speeds.pop(OURS), costs.pop(OURS)
+    print(f"\n{options.teachers} teachers, medians of {options.rounds}: {OURS} {speed:.1f} frames/s, {cost:.2f} ms")
+    for name in speeds:
+        print(
+            f"  {speed / speeds[name]:5.2f} times the speed of {name} ({speeds[name]:.1f} frames/s), "
+            f"{cost / costs[name]:5.2f} times its processor time ({costs[name]:.2f} ms)"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What each contender is told and says: its arguments, and one JSON line with frames and seconds."""
+"""What each contender is told and says: its arguments, and one JSON line with frames, seconds and processor seconds."""
 
 import argparse
 import json
@@ -46,6 +46,6 @@ def read_task() -> Task:
     )
 
 
-def report(num_frames: int, seconds: float) -> None:
+def report(num_frames: int, seconds: float, cpu_sec: float) -> None:
     """Say what was measured: from the first video's start, with teachers loaded and workers up, to the last label."""
-    print(json.dumps({"frames": num_frames, "seconds": seconds}))
+    print(json.dumps({"frames": num_frames, "seconds": seconds, "cpu_sec": cpu_sec}))

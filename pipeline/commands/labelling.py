@@ -36,6 +36,7 @@ class LabellingChoice:
     recycle_after: int
     decoders: int | None
     stall_sec: float
+    teacher_stall_sec: float
     decoder_memory_gib: float
     video_sec: float
     attempts: int
@@ -74,6 +75,14 @@ _WORKER_OPTIONS = (
         show_default=True,
         metavar="SEC",
         help="A decoder that gives nothing for so long has hung.",
+    ),
+    click.option(
+        "--teacher-stall-sec",
+        type=click.FloatRange(0, min_open=True),
+        default=900.0,
+        show_default=True,
+        metavar="SEC",
+        help="A teacher that gives nothing for so long has hung; give more to stop it in a debugger.",
     ),
     click.option(
         "--decoder-memory-gib",
@@ -248,5 +257,11 @@ def choose_settings(choice: LabellingChoice) -> LabelSettings:
 
     limits = DecodeLimits(memory_bytes=round(choice.decoder_memory_gib * (1 << 30)), video_sec=choice.video_sec)
     return LabelSettings(
-        choice.batch_size, choice.decoders, choice.stall_sec, limits, choice.compression, choice.attempts
+        batch_size=choice.batch_size,
+        num_decoders=choice.decoders,
+        stall_sec=choice.stall_sec,
+        decode_limits=limits,
+        compression=choice.compression,
+        max_attempts=choice.attempts,
+        teacher_stall_sec=choice.teacher_stall_sec,
     )

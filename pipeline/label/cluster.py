@@ -46,6 +46,7 @@ class RayPool:
         self._shards_dir = shards_dir.resolve()
         self._arguments = (product, label_settings, self._shards_dir)
         self._settings = settings
+        self._teacher_stall_sec = label_settings.teacher_stall_sec
         self._run = uuid.uuid4().hex
         self._empty_dir = tempfile.TemporaryDirectory(prefix="kinet-label-")
 
@@ -55,7 +56,7 @@ class RayPool:
         self._gpus_per_worker = self._settings.gpus_per_worker
         if self._gpus_per_worker is None:
             self._gpus_per_worker = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-        self._crew = Crew(self._start_actor, self._describe_needs, self._settings)
+        self._crew = Crew(self._start_actor, self._describe_needs, self._settings, self._teacher_stall_sec)
         room, wanted = self.resources.num_workers, self._settings.num_workers or 1
         if room < wanted:
             self._say_small(room, wanted)

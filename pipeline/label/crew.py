@@ -39,14 +39,20 @@ class Crew:
         start_actor: ask Ray for one more `LabellingActor`.
         describe_needs: what one worker asks of a node, in words.
         settings: how patient to be.
+        teacher_stall_sec: how patient with a worker's teachers; see `LabelSettings`.
     """
 
     def __init__(
-        self, start_actor: Callable[[], Any], describe_needs: Callable[[], str], settings: ClusterSettings
+        self,
+        start_actor: Callable[[], Any],
+        describe_needs: Callable[[], str],
+        settings: ClusterSettings,
+        teacher_stall_sec: float,
     ) -> None:
         self._start_actor = start_actor
         self._describe_needs = describe_needs
         self._settings = settings
+        self._teacher_stall_sec = teacher_stall_sec
         self._starting: dict[Any, Member] = {}
         self._idle: list[Member] = []
         self._resting: list[Member] = []
@@ -242,7 +248,7 @@ class Crew:
         now = time.monotonic()
         for reference, member in list(self._at_work.items()):
             stuck_sec = member.stuck_sec(now)
-            if stuck_sec <= self._settings.teacher_stall_sec or member.run is None:
+            if stuck_sec <= self._teacher_stall_sec or member.run is None:
                 continue
             del self._at_work[reference]
             self._end(member)

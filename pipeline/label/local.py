@@ -1,16 +1,18 @@
 """Labelling in this process, without Ray: for a debugger, or a machine that has no Ray."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.errors import PredictionError
 from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.faults import explain_failure
-from pipeline.label.journal import IN_PROCESS, journal_path_of, read_history
+from pipeline.label.journal import IN_PROCESS, journal_path_of, note_hang, read_history
 from pipeline.label.product import Product
 from pipeline.label.settings import LabelSettings
 from pipeline.label.shard_queue import ShardQueue
 from pipeline.label.tasks import ShardTask
+from pipeline.label.watchdog import ended_when_stuck
 from pipeline.label.worker import ShardWorker
 from pipeline.processors import count_processors
 from pipeline.shards import Receipt
@@ -21,6 +23,7 @@ class LocalPool:
 
     def __init__(self, product: Product, label_settings: LabelSettings, shards_dir: Path) -> None:
         self._arguments = (product, label_settings, shards_dir)
+        self._teacher_stall_sec = label_settings.teacher_stall_sec
         self._shards_dir = shards_dir
         self._worker: ShardWorker | None = None
 
@@ -43,13 +46,18 @@ class LocalPool:
         return self._started().describe(measure=measure)
 
     def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
-        """Label one shard after the other; see `pipeline.label.worker_pool.WorkerPool`."""
+        """Label one shard after the other; see `pipeline.label.worker_pool.WorkerPool`.
+
+        A teacher that hangs takes this process with it; the next one finds in the journal what it hung on.
+        """
         worker = self._started()
         worker.on_frames = on_tick
         queue = ShardQueue(tasks)
         while (run := queue.take()) is not None:
+            last_words = functools.partial(self._blame_hang, run.task)
             try:
-                receipt = worker.label(run.task)
+                with ended_when_stuck(lambda: worker.progress().teacher_sec, self._teacher_stall_sec, last_words):
+                    receipt = worker.label(run.task)
             except PredictionError as error:
                 if not error.with_videos:
                     raise explain_failure(error) from error
@@ -60,6 +68,17 @@ class LocalPool:
                 yield receipt
             on_tick(worker.progress().frames)
         queue.require_all()
+
+    def _blame_hang(self, task: ShardTask, seconds: float) -> str:
+        """Write a hang into the shard's journal, and say it in one line."""
+        journal_path = journal_path_of(self._shards_dir, task)
+        note_hang(journal_path, seconds)
+        history = read_history(journal_path, IN_PROCESS)
+        videos = ", ".join(sorted({*history.suspects, *history.condemned})) or "plain frames"
+        return (
+            f"shard {task.name}: a teacher gave nothing for {seconds:.0f} s, at {videos}; committed shards are kept. "
+            "Run the same command again: a video that does this three times is left out as timeout"
+        )
 
     def _started(self) -> ShardWorker:
         if self._worker is None:

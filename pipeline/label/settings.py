@@ -71,6 +71,7 @@ class LabelSettings:
         decode_limits: what a decoder and a video in it may take.
         max_attempts: a video whose decoder dies or hangs so often is quarantined.
         compression: of the masks in the shard.
+        teacher_stall_sec: a worker whose teachers are at one batch for so long, or on Ray answers nothing, has hung.
     """
 
     batch_size: int = 16
@@ -79,11 +80,14 @@ class LabelSettings:
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     compression: Literal["gzip", "zstd"] = "gzip"
     max_attempts: int = MAX_ATTEMPTS
+    teacher_stall_sec: float = 900.0
 
     def __post_init__(self) -> None:
         num_decoders = 1 if self.num_decoders is None else self.num_decoders
-        if min(self.batch_size, num_decoders, self.stall_sec, self.max_attempts) <= 0:
-            raise ValueError(f"batch_size, num_decoders, stall_sec and max_attempts must be positive, not {self}")
+        if min(self.batch_size, num_decoders, self.stall_sec, self.max_attempts, self.teacher_stall_sec) <= 0:
+            raise ValueError(
+                f"batch_size, num_decoders, stall_sec, max_attempts and teacher_stall_sec must be positive, not {self}"
+            )
 
     def decoders_for(self, num_cpus: int) -> int:
         """Choose the number of decoding processes of a worker that has so many processors."""
@@ -100,7 +104,6 @@ class ClusterSettings:
         gpus_per_worker: GPUs an actor reserves; None is 1 where the cluster has GPUs, else 0.
         shards_per_worker: after so many shards a worker makes place for a fresh one, for what its libraries leak.
         start_timeout_sec: how long the run waits while no worker can start, for nodes that come back.
-        teacher_stall_sec: a worker whose teachers are at one batch for so long, or that answers nothing, has hung.
     """
 
     address: str | None = None
@@ -108,10 +111,9 @@ class ClusterSettings:
     gpus_per_worker: float | None = None
     shards_per_worker: int = 50
     start_timeout_sec: float = 900.0
-    teacher_stall_sec: float = 900.0
 
     def __post_init__(self) -> None:
-        if min(self.shards_per_worker, self.start_timeout_sec, self.teacher_stall_sec) <= 0:
-            raise ValueError(f"shards_per_worker, start_timeout_sec and teacher_stall_sec must be positive, not {self}")
+        if min(self.shards_per_worker, self.start_timeout_sec) <= 0:
+            raise ValueError(f"shards_per_worker and start_timeout_sec must be positive, not {self}")
         if self.num_workers is not None and self.num_workers < 1:
             raise ValueError(f"num_workers is {self.num_workers}; give 1 or more, or label without Ray")

@@ -1,6 +1,8 @@
 """Checking committed shards: against their receipts, against the plan, and every byte of their content."""
 
+import contextlib
 import multiprocessing
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,9 +18,12 @@ from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.receipts import Receipt, find_receipts, read_receipt
 from pipeline.shards.sanity import LabelFigures, measure_labels
 from pipeline.shards.schema import VideoStatus
-from pipeline.store import rename
+from pipeline.store import read_present_files, rename
 
 _MAX_JOBS = 16
+# While a shard is replaced, there is no receipt between two renames: for milliseconds, or for good after a kill.
+_REPLACING_SEC = 10.0
+_POLL_SEC = 0.05
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,8 @@ def verify_dataset(
 ) -> DatasetReport:
     """Check every shard of a data set in processes of their own; sum up the labels of the whole ones.
 
+    Another command may replace shards meanwhile: each is judged as it stood before, or as it stands then.
+
     Args:
         shards_dir: the folder of shards and receipts.
         expected_shards: the plan's.
@@ -169,9 +176,12 @@ def verify_dataset(
     bad: list[BadShard] = []
     figures: dict[str, LabelFigures] = {}
     undigested: list[str] = []
+    gone: set[str] = set()
     for done, (task, checked) in enumerate(zip(todo, _check_all(todo, num_jobs), strict=True), start=1):
         name = task[0].stem
-        if checked.figures is None:
+        if checked is None:
+            gone.add(name)
+        elif checked.figures is None:
             bad.append(BadShard(name, tuple(checked.faults)))
         else:
             figures[name] = checked.figures
@@ -181,7 +191,7 @@ def verify_dataset(
     bad += [
         BadShard(name, (Fault("plan", "stands in the folder but not in the plan"),), planned=False) for name in strays
     ]
-    missing = tuple(name for name in planned if name not in receipts)
+    missing = tuple(name for name in planned if name not in receipts or name in gone)
     return DatasetReport(len(planned), tuple(bad), missing, figures, tuple(undigested))
 
 
@@ -226,14 +236,36 @@ def _check(receipt_path: Path, shard_path: Path, fingerprint: str | None, video_
     return _Checked([*faults, *_file_faults(shard_path, receipt)], receipt.digest is not None)
 
 
-def _check_task(task: tuple[Path, str, Sequence[str]]) -> _Checked:
+def _check_task(task: tuple[Path, str, Sequence[str]]) -> _Checked | None:
+    """Check one shard; None where its receipt is gone, so that it is not committed any more.
+
+    A receipt never stands beside a shard that is not its own. So one that is the same after the check as before it
+    speaks of the file that was checked. Where it is another one, what stands there now is checked.
+    """
     receipt_path, fingerprint, video_ids = task
-    with local_copy(receipt_path.with_suffix(".h5")) as shard_path:
-        checked = _check(receipt_path, shard_path, fingerprint, video_ids)
-        return checked if checked.faults else checked._replace(figures=measure_labels(shard_path))
+    receipt = _await_receipt(receipt_path)
+    while receipt is not None:
+        with local_copy(receipt_path.with_suffix(".h5")) as shard_path:
+            checked = _check(receipt_path, shard_path, fingerprint, video_ids)
+            if not checked.faults:
+                # It may be set aside before its labels are read.
+                with contextlib.suppress(FileNotFoundError):
+                    return checked._replace(figures=measure_labels(shard_path))
+        before, receipt = receipt, _await_receipt(receipt_path)
+        if checked.faults and receipt == before:
+            return checked
+    return None
 
 
-def _check_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> Iterator[_Checked]:
+def _await_receipt(path: Path) -> bytes | None:
+    """Read a receipt that may be about to be replaced; None where none comes back."""
+    deadline = time.monotonic() + _REPLACING_SEC
+    while (found := next(read_present_files([path]), None)) is None and time.monotonic() < deadline:
+        time.sleep(_POLL_SEC)
+    return None if found is None else found[1]
+
+
+def _check_all(tasks: Sequence[tuple[Path, str, Sequence[str]]], jobs: int) -> Iterator[_Checked | None]:
     if jobs == 1:
         yield from map(_check_task, tasks)
         return

@@ -150,6 +150,26 @@ def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: 
     assert bench.shard_bytes() == expected
 
 
+@pytest.mark.slow
+def test_without_ray_each_hang_ends_the_run_until_the_video_is_left_out(bench: Bench) -> None:
+    bench.whiten("good2")
+    for attempt in range(4):
+        run = start(bench, "--workers", "0", "--teacher-stall-sec", "2", harm="hang")
+        out, err = run.communicate(timeout=100)
+        if run.returncode == 0:
+            break
+        assert run.returncode == 1 and out == "" and len(err.strip().splitlines()) == 1
+        # Alone from the second attempt on; before, its neighbours may share a batch with it.
+        assert "a teacher gave nothing for 2 s, at " in err and "good2" in err
+        assert attempt == 0 or "at good2;" in err
+    assert attempt == 3
+    status = json.loads(out)
+    assert status["reasons"]["timeout"] == 1 and status["missing"] == 0 and status["planned"] == len(bench.records)
+    with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
+        (hung,) = (row for row in csv.DictReader(stream) if row["reason"] == "timeout")
+    assert hung["video_id"] == "good2" and "a teacher gave nothing for 2 s, in each of 3 attempts" in hung["message"]
+
+
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_video_that_a_teacher_raises_on_is_quarantined_alone(bench: Bench, workers: str) -> None:
     bench.whiten("good2")
@@ -203,7 +223,7 @@ def test_a_video_that_a_teacher_hangs_on_is_quarantined_alone(bench: Bench, monk
         monkeypatch.setenv(name, value)
     bench.whiten("good2")
     job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
-    settings = ClusterSettings(None, 1, teacher_stall_sec=8)
-    with RayPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
+    settings = LabelSettings(batch_size=8, teacher_stall_sec=8)
+    with RayPool(bench.teachers, settings, bench.shards_dir, ClusterSettings(None, 1)) as pool:
         status = run_label_job(job, pool, lambda _: None).status
     assert status.missing == 0 and status.reasons["timeout"] == 1
