@@ -53,7 +53,8 @@ def make_workspace(folder: str, num_shards: int) -> None:
     from pipeline.label.teacher_files import digest_teacher_files
     from pipeline.shards import Receipt, VideoOutcome, write_receipt
     from pipeline.workspace import Workspace
-    from teachers.architectures import Kind, build_network, default_preprocessing
+    from teachers.architectures import build_network, default_preprocessing
+    from teachers.kinds import Kind
     from teachers.storage import TeacherCard, save_teacher
 
     workspace = Workspace(Path(folder))

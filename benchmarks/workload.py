@@ -36,7 +36,8 @@ def make_teachers(kind: str, folder: Path) -> TeacherSettings:
         )
     import torch
 
-    from teachers.architectures import NUM_LIP_CLASSES, Kind, build_network, default_preprocessing
+    from teachers.architectures import NUM_LIP_CLASSES, build_network, default_preprocessing
+    from teachers.kinds import Kind
     from teachers.storage import TeacherCard, save_teacher
 
     torch.manual_seed(0)

@@ -94,7 +94,8 @@ def run_demo(
         if workspace.teacher_path(kind).with_suffix(".json").exists():
             done(f"{kind} teacher")
         else:
-            step(f"{kind} teacher", arguments)
+            begun = workspace.run_dir(f"teacher-{kind}").exists()
+            step(f"{kind} teacher", [*arguments, "--resume"] if begun else arguments)
         card = json.loads(workspace.teacher_path(kind).with_suffix(".json").read_text())
         report.teachers[kind] = next((entry["scores"] for entry in reversed(card["evaluations"])), {})
     report.label = step("label", ["label", "--dataset", DATASET, "--videos-per-shard", "8"])

@@ -29,7 +29,8 @@ from student.normalisation import IMAGENET, Normalisation, renormalise
 from student.options import KINetOptions
 from student.outputs import BranchFeatures, StudentOutputs
 from student.reasoning import reason
-from teachers.architectures import Kind, resnet152_places365
+from teachers.architectures import resnet152_places365
+from teachers.kinds import Kind
 from teachers.psp import PspNet, pspnet_densenet121
 from teachers.storage import load_teacher
 

@@ -1,6 +1,5 @@
 """The order in which a run reads its videos, and the processes that read them."""
 
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader
 from manifests.record import VideoRecord
 from pipeline.errors import KinetError, Reason
 from pipeline.training.seeds import epoch_order, num_epoch_steps, step_items
+from pipeline.training.stop import quiet_worker
 from pipeline.training.world import ALONE, World
 from student.dataset import (
     ClipKey,
@@ -199,9 +199,3 @@ def _read_in_order(
 def _timed_out(record: VideoRecord, timeout_sec: float) -> DroppedVideo:
     message = f"{record.path}: it, or a video read together with it, took more than {timeout_sec:g} s to read"
     return DroppedVideo(record.video_id, Reason.TIMEOUT.value, message)
-
-
-def quiet_worker(worker_id: int) -> None:
-    """Leave signals to the parent: Ctrl-C reaches the whole process group, and the parent ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -15,11 +15,11 @@ from pipeline.shards import open_labels as open_joined
 from pipeline.shards.quarantine import read_quarantine
 from pipeline.shards.schema import BOTH_TEACHERS
 from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_checkpoint, load_latest_checkpoint
+from pipeline.training.state import CHECKPOINT_DIR
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
 from student.dataset import DroppedVideo
 from student.recipes import RunConfig, list_differences, write_run_config
-from student.train import CHECKPOINT_DIR
 
 logger = logging.getLogger(__name__)
 

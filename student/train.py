@@ -6,25 +6,22 @@ resumed from its last checkpoint ends bit-equal to an unbroken one on the CPU.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.optim import SGD
 
-from pipeline.errors import CheckpointError
 from pipeline.training.checkpoint import (
     BEST_NAME,
     load_checkpoint,
-    load_latest_checkpoint,
     save_best,
     save_checkpoint,
 )
 from pipeline.training.faults import FaultLog
-from pipeline.training.runlog import MetricsLog, RunProgress
+from pipeline.training.runlog import RunWriters
 from pipeline.training.seeds import dropout_seed
+from pipeline.training.state import CHECKPOINT_DIR, gather_state, restore_state
 from pipeline.training.stop import StopRequest
 from pipeline.training.world import ALONE, World
 from student.build import Student
@@ -33,8 +30,6 @@ from student.loading import StepPlan, read_batches
 from student.parameters import freeze_batchnorm_except_first, parameter_groups
 from student.recipes.config import TrainConfig
 from student.stepping import Stepper
-
-CHECKPOINT_DIR = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,9 @@ def train_loop(
     checkpoint_dir = run_dir / CHECKPOINT_DIR
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), StopRequest() as stop:
         torch.manual_seed(dropout_seed(config.seed, world.rank))
-        step = _restore(checkpoint_dir, model, optimizer, device, world) if resume else 0
+        restored = restore_state(checkpoint_dir, model, optimizer, device, world) if resume else None
+        step: int = restored["step"] if restored else 0
+        del restored  # as large as the model
         batches = read_batches(
             dataset, plan, start_step=step, loader_workers=loader_workers, pin_memory=device.type == "cuda"
         )
@@ -126,7 +123,9 @@ def train_loop(
         stepper = Stepper(config, model, optimizer, plan, device, batches, faults, world)
         loss: float | None = None
         best = _read_best(checkpoint_dir) if resume else None
-        with _Writers(config, run_dir, plan, step, writes=world.rank == 0) as writers:
+        with RunWriters(
+            run_dir, total=plan.total_steps, done=step, every=config.log_every, writes=world.rank == 0
+        ) as writers:
             while step < plan.total_steps:
                 values = stepper.take(step)
                 step += 1
@@ -139,11 +138,11 @@ def train_loop(
                         best = {"step": step, "val_top1": values["val_top1"]}
                         if world.rank == 0:
                             save_best({**best, "model": model.state_dict()}, checkpoint_dir)
-                writers.write(step, values, always=epoch_ends)
+                writers.write(step, values, epoch=f"{plan.epoch_of(step - 1) + 1}/{plan.epochs}", always=epoch_ends)
                 regular = config.checkpoint_every and step % config.checkpoint_every == 0
                 asked = stop.signal is not None and world.size == 1
                 if epoch_ends or regular or asked:
-                    state = _state(step, model, optimizer, device, world)
+                    state = gather_state(step, model, optimizer, device, world)
                     if world.rank == 0:
                         save_checkpoint(state, checkpoint_dir, step=step)
                 if asked:
@@ -151,68 +150,6 @@ def train_loop(
                 if after_step is not None:
                     after_step(step)
     return TrainSummary(step, config.epochs, loss, time.monotonic() - started, faults.counts, best)
-
-
-class _Writers:
-    """Metrics and progress of rank 0; the other ranks write nothing."""
-
-    def __init__(self, config: TrainConfig, run_dir: Path, plan: StepPlan, step: int, *, writes: bool) -> None:
-        self._config, self._plan = config, plan
-        self._log = MetricsLog(run_dir, start_step=step) if writes else None
-        self._progress = RunProgress("train", total=plan.total_steps, done=step, line_every=config.log_every)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "_Writers":
-        if self._log is not None:
-            self._stack.enter_context(self._log)
-            self._stack.enter_context(self._progress)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def write(self, step: int, values: Mapping[str, float], *, always: bool) -> None:
-        """Log a step that is due, or `always`, and show how far the run is."""
-        if self._log is None:
-            return
-        if always or step % self._config.log_every == 0:
-            self._log.write(step, values)
-        shown = f" loss {values['loss']:.4f}" if "loss" in values else ""
-        self._progress.update(step, f"epoch {self._plan.epoch_of(step - 1) + 1}/{self._plan.epochs}{shown}")
-
-
-def _state(step: int, model: Student, optimizer: SGD, device: torch.device, world: World) -> dict[str, Any]:
-    """Gather all that a resumed run needs, the generators of every rank among it; plain data only."""
-    cuda_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return {
-        "step": step,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "generators": world.gather((torch.get_rng_state(), cuda_rng)),
-    }
-
-
-def _restore(checkpoint_dir: Path, model: Student, optimizer: SGD, device: torch.device, world: World) -> int:
-    """Load the newest checkpoint into model, optimiser and generators; return the steps done, 0 where there is none.
-
-    A rank that the checkpoint knows nothing of (more workers than before) keeps the generator it was seeded with.
-    """
-    state = load_latest_checkpoint(checkpoint_dir)
-    if state is None:
-        return 0
-    try:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(f"{checkpoint_dir}: the checkpoint is not of this student: {first_line}") from error
-    if world.rank < len(state["generators"]):
-        cpu_rng, cuda_rng = state["generators"][world.rank]
-        torch.set_rng_state(cpu_rng)
-        if device.type == "cuda" and cuda_rng is not None:
-            torch.cuda.set_rng_state(cuda_rng, device)
-    step: int = state["step"]
-    return step
 
 
 def _read_best(checkpoint_dir: Path) -> dict[str, float] | None:

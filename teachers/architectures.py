@@ -1,13 +1,12 @@
 """The networks a teacher file may name, each built by its own function."""
 
-from enum import StrEnum
-
 from torch import nn
 from torchvision import models
 
 from manifests.lip import PART_NAMES
 from pipeline.errors import TeacherError
 from pipeline.label.teacher import NUM_SCENE_CLASSES
+from teachers.kinds import Kind
 from teachers.lip_psp import pspnet_lip_densenet121
 from teachers.preprocessing import Preprocessing
 from teachers.psp import pspnet_densenet121, pspnet_squeezenet1_1
@@ -22,13 +21,6 @@ from teachers.resnets import (
 from teachers.semseg_psp import pspnet_semseg_resnet50, pspnet_semseg_resnet101
 
 NUM_LIP_CLASSES = len(PART_NAMES)
-
-
-class Kind(StrEnum):
-    """What a teacher teaches."""
-
-    HUMAN = "human"
-    SCENE = "scene"
 
 
 ARCHITECTURES = {

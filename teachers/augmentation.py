@@ -27,6 +27,7 @@ class HumanAugmentation:
         aspect_kept_prob: share of images whose proportions stay, as a person's in a video frame; the others are
             stretched to the input's proportions as when predicting.
         flip_prob: share of mirrored images.
+        max_rotation_deg: images are turned by up to this angle either way, as when PSPNet was trained.
         colour_jitter: brightness, contrast and saturation each change by up to this factor.
         swap_left_right: LIP part ids are to be swapped when mirrored.
     """
@@ -37,6 +38,7 @@ class HumanAugmentation:
     max_scale: float = 1.5
     aspect_kept_prob: float = 0.5
     flip_prob: float = 0.5
+    max_rotation_deg: float = 10.0
     colour_jitter: float = 0.2
     swap_left_right: bool = False
 
@@ -45,6 +47,8 @@ class HumanAugmentation:
             raise ValueError(f"scales: expected 0 < min <= max, got {self.min_scale} and {self.max_scale}")
         if not 0 <= self.colour_jitter < 1:
             raise ValueError(f"colour_jitter: expected 0 <= x < 1, got {self.colour_jitter}")
+        if not 0 <= self.max_rotation_deg <= 180:
+            raise ValueError(f"max_rotation_deg: expected 0 to 180, got {self.max_rotation_deg}")
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,14 @@ def draw(low: float, high: float, generator: Generator) -> float:
 def augment_human(
     image_3HW: Tensor, mask_HW: Tensor, settings: HumanAugmentation, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Scale, crop or pad, mirror and tint an image together with its mask.
+    """Scale, turn, crop or pad, mirror and tint an image together with its mask.
 
     Args:
         image_3HW: uint8 RGB.
         mask_HW: uint8 class ids; 255 is ignored by the loss.
 
     Returns:
-        The image uint8 [3, h, w] and the mask uint8 [h, w], where padding is 255.
+        The image uint8 [3, h, w] and the mask uint8 [h, w], where padding, and what a turn laid bare, is 255.
     """
     height, width = settings.height, settings.width
     scale = draw(settings.min_scale, settings.max_scale, generator)
@@ -97,10 +101,20 @@ def augment_human(
     size = [max(1, side) for side in size]
     image = TF.resize(image_3HW, size, antialias=True)
     mask = TF.resize(mask_HW[None], size, interpolation=InterpolationMode.NEAREST)[0]
+    if settings.max_rotation_deg:
+        bound = settings.max_rotation_deg
+        image, mask = rotate_human(image, mask, draw(-bound, bound, generator))
     image, mask = _crop_or_pad(image, mask, (height, width), generator)
     if draw(0, 1, generator) < settings.flip_prob:
         image, mask = flip_human(image, mask, swap_left_right=settings.swap_left_right)
     return jitter_colour(image, settings.colour_jitter, generator), mask
+
+
+def rotate_human(image_3HW: Tensor, mask_HW: Tensor, angle_deg: float) -> tuple[Tensor, Tensor]:
+    """Turn image (bilinear) and mask (nearest) about their centre, anticlockwise; bare corners are grey and ignored."""
+    image = TF.rotate(image_3HW, angle_deg, interpolation=InterpolationMode.BILINEAR, fill=list(PADDING_GREY))
+    mask = TF.rotate(mask_HW[None], angle_deg, interpolation=InterpolationMode.NEAREST, fill=IGNORED_CLASS)[0]
+    return image, mask
 
 
 def _crop_or_pad(

@@ -37,24 +37,38 @@ class Sample(NamedTuple):
     target: Tensor
 
 
+class ImageKey(NamedTuple):
+    """One visit to an image: the epoch decides how it is changed."""
+
+    epoch: int
+    item: int
+
+
+class UnusableImage(NamedTuple):
+    """An image that cannot be trained on, and why."""
+
+    path: str
+    message: str
+
+
 class Batch(NamedTuple):
     """What the trainer gets.
 
     Attributes:
         images: uint8 RGB [B, 3, h, w]; B may be 0.
         targets: int64 [B, h, w] or [B].
-        faults: one line for each image that could not be used.
+        faults: the images that could not be used.
     """
 
     images: Tensor
     targets: Tensor
-    faults: tuple[str, ...]
+    faults: tuple[UnusableImage, ...]
 
 
-def collate(samples: Sequence[Sample | TeacherError]) -> Batch:
+def collate(samples: Sequence[Sample | UnusableImage]) -> Batch:
     """Stack what is good, list what is not."""
     good = [sample for sample in samples if isinstance(sample, Sample)]
-    faults = tuple(str(sample) for sample in samples if isinstance(sample, TeacherError))
+    faults = tuple(sample for sample in samples if isinstance(sample, UnusableImage))
     if not good:
         return Batch(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), faults)
     images = torch.stack([sample.image for sample in good])
@@ -126,8 +140,8 @@ def read_masked_image(image: MaskedImage, classes: int, *, at_least: tuple[int, 
     return Sample(image_3HW, mask_HW)
 
 
-class HumanImages(Dataset[Sample | TeacherError]):
-    """Augmented images with class maps; an image that cannot be used comes as its TeacherError."""
+class HumanImages(Dataset[Sample | UnusableImage]):
+    """Augmented images with class maps, by `ImageKey`; one that cannot be used comes as an `UnusableImage`."""
 
     def __init__(
         self, images: Sequence[MaskedImage], *, classes: int, augmentation: HumanAugmentation, seed: int
@@ -136,45 +150,45 @@ class HumanImages(Dataset[Sample | TeacherError]):
         self.classes = classes
         self.augmentation = augmentation
         self.seed = seed
-        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Sample | TeacherError:
-        settings = self.augmentation
+    def __getitem__(self, key: ImageKey) -> Sample | UnusableImage:
+        settings, image = self.augmentation, self.images[key.item]
         try:
             # Twice the input covers the largest random scale.
-            sample = read_masked_image(
-                self.images[index], self.classes, at_least=(2 * settings.height, 2 * settings.width)
-            )
+            sample = read_masked_image(image, self.classes, at_least=(2 * settings.height, 2 * settings.width))
         except TeacherError as fault:
-            return fault
-        generator = sample_generator(self.seed, self.epoch, index)
-        image, mask = augment_human(sample.image, sample.target, settings, generator)
-        return Sample(image, mask.long())
+            return _unusable(image.image_path, fault)
+        generator = sample_generator(self.seed, key.epoch, key.item)
+        image_3hw, mask_hw = augment_human(sample.image, sample.target, settings, generator)
+        return Sample(image_3hw, mask_hw.long())
 
 
-class SceneImages(Dataset[Sample | TeacherError]):
-    """Augmented images with a Places365 class; an image that cannot be used comes as its TeacherError."""
+class SceneImages(Dataset[Sample | UnusableImage]):
+    """Augmented images with a Places365 class, by `ImageKey`; one that cannot be used comes as an `UnusableImage`."""
 
     def __init__(self, images: Sequence[LabelledImage], *, augmentation: SceneAugmentation, seed: int) -> None:
         self.images = images
         self.augmentation = augmentation
         self.seed = seed
-        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Sample | TeacherError:
-        settings = self.augmentation
+    def __getitem__(self, key: ImageKey) -> Sample | UnusableImage:
+        settings, image = self.augmentation, self.images[key.item]
         try:
-            image = read_image(self.images[index].path, at_least=(2 * settings.height, 2 * settings.width))
+            image_3HW = read_image(image.path, at_least=(2 * settings.height, 2 * settings.width))
         except TeacherError as fault:
-            return fault
-        image = augment_scene(image, settings, sample_generator(self.seed, self.epoch, index))
-        return Sample(image, torch.tensor(self.images[index].label))
+            return _unusable(image.path, fault)
+        image_3hw = augment_scene(image_3HW, settings, sample_generator(self.seed, key.epoch, key.item))
+        return Sample(image_3hw, torch.tensor(image.label))
+
+
+def _unusable(path: Path, fault: TeacherError) -> UnusableImage:
+    return UnusableImage(str(path), str(fault).removeprefix(f"{path}: "))
 
 
 def sample_generator(seed: int, epoch: int, index: int) -> Generator:

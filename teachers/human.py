@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from manifests.lip import FLIP_PAIRS
 from pipeline.training.precision import autocast, ready_for_inference
-from teachers.architectures import NUM_LIP_CLASSES, Kind
+from teachers.architectures import NUM_LIP_CLASSES
+from teachers.kinds import Kind
 from teachers.preprocessing import MULTI_SCALES, Preprocessing, iterate_views
 from teachers.psp import pspnet_densenet121, pspnet_squeezenet1_1
 from teachers.storage import load_teacher

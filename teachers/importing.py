@@ -16,7 +16,6 @@ from teachers.architectures import (
     ARCHITECTURES,
     DEFAULT_CLASSES,
     IMPORTED_ARCHITECTURES,
-    Kind,
     build_network,
     check_classes,
     default_preprocessing,
@@ -26,6 +25,7 @@ from teachers.formats.caffe import read_caffemodel, read_mean_image
 from teachers.formats.detect import FileFormat, detect_format
 from teachers.formats.pytorch import read_pytorch
 from teachers.formats.torch7 import read_torch7
+from teachers.kinds import Kind
 from teachers.layouts.caffe_nets import convert_caffe
 from teachers.layouts.converted import Converted
 from teachers.layouts.state_dicts import convert_state_dict, match_by_position
@@ -35,6 +35,7 @@ from teachers.storage import (
     MEAN_IMAGE_KEY,
     NO_LICENSE,
     TeacherCard,
+    check_replacing,
     describe_misfit,
     fill_network,
     read_card,
@@ -59,6 +60,7 @@ class ImportRequest:
         mean_values: Caffe's mean by channel, BGR in 0-255.
         source: where the weights come from; default: the file's name.
         license: of the weights.
+        replace: take the place of a teacher that is there.
     """
 
     file_format: FileFormat | None = None
@@ -70,6 +72,7 @@ class ImportRequest:
     mean_values: tuple[float, float, float] | None = None
     source: str | None = None
     license: str | None = None
+    replace: bool = False
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < MIN_SIZE:
@@ -108,7 +111,9 @@ def import_teacher(kind: Kind, file: Path, destination: Path, request: ImportReq
     Raises:
         TeacherError: a file that is missing, holds code, or does not fit its architecture.
         CheckpointError: a damaged PyTorch file.
+        WorkspaceError: there is a teacher already that is not to be replaced, or the disk takes no more.
     """
+    check_replacing(destination, kind, replace=request.replace)
     file_format = request.file_format or detect_format(file)
     converted = _read(file, file_format)
     card = _describe(kind, file, converted, request)

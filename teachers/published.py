@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from teachers.architectures import Kind
+from teachers.kinds import Kind
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 from pipeline.training.precision import autocast, ready_for_inference
-from teachers.architectures import Kind, resnet152_places365
+from teachers.architectures import resnet152_places365
+from teachers.kinds import Kind
 from teachers.preprocessing import MULTI_SCALES, Preprocessing, iterate_views
 from teachers.storage import load_teacher
 

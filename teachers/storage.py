@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from pipeline.files import sha256_of_file
 from pipeline.local_copies import local_copy, writing
 from pipeline.store import make_dir, write_atomically
 from pipeline.training.weights import read_state_dict
-from teachers.architectures import Kind, build_network, check_classes
+from teachers.architectures import build_network, check_classes
+from teachers.kinds import Kind
 from teachers.preprocessing import Preprocessing
 
 MAX_LISTED = 3
 COUNTER_SUFFIX = "num_batches_tracked"
 MEAN_IMAGE_KEY = "preprocessing.mean_image"
 NO_LICENSE = "not stated"
+# Of a card: what a teacher answers follows from these.
+DECISIVE_FIELDS = ("kind", "architecture", "classes", "person_classes", "preprocessing", "sha256")
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,27 @@ def side_path(weights_path: Path) -> Path:
     return weights_path.with_suffix(".json")
 
 
+def previous_path(weights_path: Path) -> Path:
+    """Return where the weights of the teacher lie whose place was taken; its side file lies beside them."""
+    return weights_path.with_suffix(".previous.safetensors")
+
+
+def check_replacing(weights_path: Path, kind: Kind, *, replace: bool) -> None:
+    """Raise WorkspaceError where there is a teacher already that is not to be replaced."""
+    if replace or not weights_path.is_file():
+        return
+    raise WorkspaceError(
+        f"{weights_path}: there is a {kind} teacher already; labels made by it carry its digest, and are never mixed "
+        f"with another's. Put the new one in its place with --replace (the former is kept as "
+        f"{previous_path(weights_path).name}), or name another --workspace"
+    )
+
+
 def save_teacher(network: nn.Module, card: TeacherCard, weights_path: Path) -> TeacherCard:
     """Write weights and side file, each whole or not at all; return the card with the digest filled in.
 
-    A crash between the two renames leaves a digest that does not fit, which `load_teacher` refuses.
+    Another teacher that was there is kept under `previous_path`; an older one of that name goes. A crash
+    between the two renames leaves a digest that does not fit, which `load_teacher` refuses.
 
     Raises:
         WorkspaceError: the disk is full or cannot be written.
@@ -128,8 +149,33 @@ def save_teacher(network: nn.Module, card: TeacherCard, weights_path: Path) -> T
         except safetensors.SafetensorError as error:
             raise WorkspaceError(f"{weights_path}: cannot be written ({error}); see that its disk has room") from error
         card = dataclasses.replace(card, sha256=sha256_of_file(part_path))
+        _keep_former(weights_path, card)
     write_card(card, weights_path)
     return card
+
+
+def _keep_former(weights_path: Path, card: TeacherCard) -> None:
+    """Copy the teacher that is there, if it answers otherwise; it stays in its place until the new one is whole."""
+    if not weights_path.is_file():
+        return
+    with local_copy(weights_path, ".json") as local_path:
+        card_path = side_path(local_path)
+        content = card_path.read_bytes() if card_path.is_file() else b"{}"
+        if sha256_of_file(local_path) == card.sha256 and _says_the_same(content, card):
+            return
+        with writing(previous_path(weights_path)) as part_path:
+            shutil.copyfile(local_path, part_path)
+        write_atomically(side_path(previous_path(weights_path)), content)
+
+
+def _says_the_same(content: bytes, card: TeacherCard) -> bool:
+    """Tell whether a side file is of a teacher that answers as the card's does, whatever else it says."""
+    fields = json.loads(json.dumps(card.to_fields()))
+    try:
+        former = json.loads(content)
+        return all(former[name] == fields[name] for name in DECISIVE_FIELDS)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def write_card(card: TeacherCard, weights_path: Path) -> None:

@@ -1,92 +1,49 @@
-"""Train a teacher in one process.
+"""Train a teacher's network: a plain loop, in one process or several, that can be stopped anywhere and taken up again.
 
-The schedule follows the share of the work that is done: of the epochs, or of the time where that is bounded and runs
-out first. With a time bound two runs differ; without one, a seed gives the same weights again on the same machine.
+After every step the run's state is whole. A run that was killed and resumed from its last checkpoint ends bit-equal to
+an unbroken one on the CPU. The schedule follows the share of the work that is done: of the steps, or of the time where
+that is bounded and runs out first; with a time bound two runs differ.
 """
 
-import logging
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
+from torch.optim import SGD
 
 from pipeline.errors import TeacherError
+from pipeline.training.checkpoint import save_checkpoint
+from pipeline.training.faults import FaultLog
 from pipeline.training.precision import autocast
+from pipeline.training.runlog import RunWriters
+from pipeline.training.seeds import dropout_seed
+from pipeline.training.state import CHECKPOINT_DIR, gather_state, restore_state
 from pipeline.training.stop import StopRequest
-from teachers.augmentation import IGNORED_CLASS
-from teachers.datasets import Batch, HumanImages, Sample, SceneImages, collate
-from teachers.faults import LeftOut
+from pipeline.training.world import ALONE, World
+from teachers.datasets import Batch, HumanImages, SceneImages
+from teachers.loading import ImagePlan, read_batches
+from teachers.losses import LossFunction
 from teachers.preprocessing import Preprocessing, normalise
-from teachers.psp import AUX_LOSS_WEIGHT
+from teachers.settings import TrainingSettings, scheduled_rate
 
-log = logging.getLogger(__name__)
-
-POLY_POWER = 0.9
-Schedule = Literal["poly", "cosine"]
-LossFunction = Callable[[nn.Module, Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How long and how fast to learn.
-
-    Attributes:
-        epochs: passes over the data.
-        batch_size: images of a step.
-        learning_rate: of SGD, at the start; falls to 0 by the schedule.
-        schedule: "poly" (power .9, as PSPNet) or "cosine".
-        momentum, weight_decay: of SGD; biases and normalisation do not decay.
-        gradient_clip: bound of the gradients' global norm.
-        max_minutes: end after this time, if not before; None for no bound.
-        seed: of order and augmentation.
-        precision: "float32" or "bfloat16" (autocast).
-        loader_workers: processes that read images; 0 reads in this one.
-        log_every_sec: time between two lines of progress.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: Schedule
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    gradient_clip: float = 10.0
-    max_minutes: float | None = None
-    seed: int = 0
-    precision: str = "float32"
-    loader_workers: int = 0
-    log_every_sec: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "gradient_clip", "max_minutes"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected more than 0, got {value}")
-        for name in ("weight_decay", "log_every_sec", "loader_workers", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: expected 0 or more and less than 1, got {self.momentum}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision: expected float32 or bfloat16, got {self.precision!r}")
-        if self.schedule not in ("poly", "cosine"):
-            raise ValueError(f"schedule: expected poly or cosine, got {self.schedule!r}")
+UNUSABLE = "unusable_image"
+LOSS_WINDOW = 100
 
 
 class TrainingSummary(NamedTuple):
-    """What a training run did.
+    """What a training run did, all its parts together.
 
     Attributes:
         steps, images, seconds: its size.
-        first_loss, last_loss: means of the first and last tenth of the steps.
+        first_loss, last_loss: means of the first and last steps: a tenth of the run, 100 at most.
         unusable_images: distinct images that could not be read or used.
-        ended_by: "epochs", "time" or "signal".
+        ended_by: "epochs" or "time".
     """
 
     steps: int
@@ -98,28 +55,25 @@ class TrainingSummary(NamedTuple):
     ended_by: str
 
 
-def human_loss(network: nn.Module, x_B3HW: Tensor, targets_BHW: Tensor) -> Tensor:
-    """Compute per-pixel cross-entropy plus .4 times the auxiliary head's; ids of 255 don't count."""
-    outputs = network(x_B3HW)
-    if not bool((targets_BHW != IGNORED_CLASS).any()):
-        # A mean over no pixel is not a number.
-        return outputs.logits.sum() * 0 + outputs.aux_logits.sum() * 0
-    main = F.cross_entropy(outputs.logits.float(), targets_BHW, ignore_index=IGNORED_CLASS)
-    aux = F.cross_entropy(outputs.aux_logits.float(), targets_BHW, ignore_index=IGNORED_CLASS)
-    return main + AUX_LOSS_WEIGHT * aux
+@dataclass(frozen=True)
+class TrainingPlace:
+    """Where a run trains, and what it keeps.
 
+    Attributes:
+        run_dir: for checkpoints, metrics and faults; all processes must reach it.
+        device: CPU or CUDA.
+        world: this process's place among those that train together.
+        resume: go on from the newest checkpoint; from the start where there is none.
+        loader_workers: processes that read images; 0 reads in this one. The result does not depend on it.
+        checkpoint_every: steps between checkpoints; the last step is always saved.
+    """
 
-def scene_loss(network: nn.Module, x_B3HW: Tensor, targets_B: Tensor) -> Tensor:
-    """Compute the cross-entropy over 365 classes."""
-    return F.cross_entropy(network(x_B3HW).float(), targets_B)
-
-
-def scheduled_rate(settings: TrainingSettings, progress: float) -> float:
-    """Compute the learning rate at a share of the work, 0 to 1."""
-    remaining = max(0.0, 1 - progress)
-    if settings.schedule == "poly":
-        return settings.learning_rate * remaining**POLY_POWER
-    return settings.learning_rate * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    run_dir: Path
+    device: torch.device
+    world: World = ALONE
+    resume: bool = False
+    loader_workers: int = 0
+    checkpoint_every: int = 500
 
 
 def train_network(
@@ -127,71 +81,76 @@ def train_network(
     dataset: HumanImages | SceneImages,
     loss_function: LossFunction,
     settings: TrainingSettings,
+    place: TrainingPlace,
     *,
     preprocessing: Preprocessing,
-    device: torch.device,
-    stop: StopRequest | None = None,
 ) -> TrainingSummary:
-    """Train in place; the network ends in evaluation mode on `device`.
+    """Train in place; the network ends in evaluation mode on the place's device, its last state in a checkpoint.
+
+    Dropout draws from torch's global generator, the only one it knows: it is seeded here, kept in the checkpoints, and
+    comes back as it was.
 
     Args:
+        network: with its initial weights.
         dataset: uint8 images at the network's input size.
-        loss_function: (network, normalised images, targets) -> scalar.
+        loss_function: (network, normalised images, targets) -> loss.
         preprocessing: whose statistics normalise the images.
-        stop: asked after each step whether a signal came; the weights learned until then stay.
 
     Raises:
         TeacherError: no image of an epoch could be used, or the loss is no longer a number.
+        InterruptedRun: SIGINT or SIGTERM; a checkpoint was saved. Only alone: a signal reaches one rank, not all.
+        CheckpointError, WorkspaceError: as their names say.
     """
+    device, world = place.device, place.world
+    plan = ImagePlan(len(dataset), settings.batch_size, settings.epochs, settings.seed, world)
     network.to(device).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.SGD(_parameter_groups(network, settings.weight_decay), lr=0, momentum=settings.momentum)
-    run = _Run(settings, steps_per_epoch=max(1, len(dataset) // settings.batch_size))
-    ended_by = "epochs"
-    for epoch in range(settings.epochs):
-        dataset.epoch = epoch
-        num_before = run.images
-        for batch in _batches(dataset, settings, epoch):
-            run.note_faults(batch)
-            if len(batch.images):
-                for group in optimiser.param_groups:
-                    group["lr"] = scheduled_rate(settings, run.progress())
-                loss = _step(network, optimiser, batch, loss_function, settings, preprocessing, device)
-                run.note_step(loss, len(batch.images), epoch)
-            if stop is not None and stop.signal is not None:
-                ended_by = "signal"
-            elif run.out_of_time():
-                ended_by = "time"
-            if ended_by != "epochs":
-                break
-        if run.images == num_before and ended_by == "epochs":
-            raise TeacherError(f"no training image could be used; the first fault: {run.first_fault()}")
-        if ended_by != "epochs":
-            break
+    optimizer = SGD(_parameter_groups(network, settings.weight_decay), lr=0, momentum=settings.momentum)
+    checkpoint_dir = place.run_dir / CHECKPOINT_DIR
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), StopRequest() as stop:
+        torch.manual_seed(dropout_seed(settings.seed, world.rank))
+        restored = restore_state(checkpoint_dir, network, optimizer, device, world) if place.resume else None
+        run = _Run(settings, plan.total_steps) if restored is None else _Run.taken_up(settings, plan, restored)
+        del restored  # as large as the network
+        place.run_dir.mkdir(parents=True, exist_ok=True)
+        faults = FaultLog(place.run_dir, writes=world.rank == 0, max_named=10)
+        batches = read_batches(
+            dataset,
+            plan,
+            start_step=run.step,
+            loader_workers=place.loader_workers,
+            pin_memory=device.type == "cuda",
+        )
+        stepper = _Stepper(network, optimizer, loss_function, settings, preprocessing, device, world, batches, faults)
+        with RunWriters(
+            place.run_dir, total=plan.total_steps, done=run.step, every=settings.log_every, writes=world.rank == 0
+        ) as writers:
+            while not (ended_by := run.ended_by(world)):
+                epoch = run.step // plan.epoch_steps + 1
+                values = stepper.take(run.progress(world), empty_steps_allowed=plan.epoch_steps)
+                run.note(values)
+                asked = stop.signal is not None and world.size == 1
+                writers.write(
+                    run.step,
+                    values,
+                    epoch=f"{epoch}/{settings.epochs}",
+                    always=run.step % plan.epoch_steps == 0,
+                )
+                if run.step % place.checkpoint_every == 0 or asked or run.step == plan.total_steps:
+                    _save(run, network, optimizer, device, world, checkpoint_dir)
+                if asked:
+                    stop.raise_if_asked(f"step {run.step} of {plan.total_steps} is saved; go on with --resume")
+            if ended_by == "time":
+                _save(run, network, optimizer, device, world, checkpoint_dir)
     network.eval()
-    return run.summary(ended_by)
+    return run.summary(faults.counts.get(UNUSABLE, 0), ended_by)
 
 
-def _step(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    loss_function: LossFunction,
-    settings: TrainingSettings,
-    preprocessing: Preprocessing,
-    device: torch.device,
-) -> float:
-    """Take one step and return its loss."""
-    x_B3HW = normalise(batch.images.to(device).float(), preprocessing).contiguous(memory_format=torch.channels_last)
-    with autocast(settings.precision, device):
-        loss = loss_function(network, x_B3HW, batch.targets.to(device))
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TeacherError(f"training diverged (loss {value}); lower --lr (it is {settings.learning_rate})")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
-    optimiser.step()
-    return value
+def _save(
+    run: "_Run", network: nn.Module, optimizer: SGD, device: torch.device, world: World, checkpoint_dir: Path
+) -> None:
+    state = gather_state(run.step, network, optimizer, device, world) | run.to_state()
+    if world.rank == 0:
+        save_checkpoint(state, checkpoint_dir, step=run.step)
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -203,74 +162,162 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
     ]
 
 
-def _batches(dataset: HumanImages | SceneImages, settings: TrainingSettings, epoch: int) -> Iterable[Batch]:
-    """Read one epoch in an order drawn from the seed; an incomplete last batch is left out, unless it is the only."""
-    loader: DataLoader[Sample | TeacherError] = DataLoader(
-        dataset,
-        batch_size=settings.batch_size,
-        shuffle=True,
-        drop_last=len(dataset) >= settings.batch_size,
-        num_workers=settings.loader_workers,
-        collate_fn=collate,
-        generator=Generator().manual_seed(settings.seed * 1_000_003 + epoch),
-    )
-    return loader
+@dataclass
+class _Stepper:
+    """Take one step at a time; the parts that every step needs, in one place."""
+
+    network: nn.Module
+    optimizer: SGD
+    loss_function: LossFunction
+    settings: TrainingSettings
+    preprocessing: Preprocessing
+    device: torch.device
+    world: World
+    batches: Iterator[Batch]
+    faults: FaultLog
+    empty_steps: int = 0
+
+    def take(self, progress: float, *, empty_steps_allowed: int) -> dict[str, float]:
+        """Move the weights by the mean over all images of all ranks; return what is logged.
+
+        Args:
+            progress: share of the work that is done; it decides the rate.
+            empty_steps_allowed: so many steps in a row may have no usable image.
+        """
+        began_sec = time.monotonic()
+        rate = scheduled_rate(self.settings, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = next(self.batches)
+        wait_sec = time.monotonic() - began_sec
+        counts = self.world.sum(torch.tensor([len(batch.images), len(batch.faults)], device=self.device))
+        num_images, num_faults = map(int, counts)
+        if num_faults:
+            self._note_faults(batch)
+        values = {"learning_rate": rate, "images": float(num_images)}
+        self.empty_steps = 0 if num_images else self.empty_steps + 1
+        if self.empty_steps >= empty_steps_allowed:
+            raise TeacherError(f"no training image could be used; the first fault: {self.faults.first}")
+        if not num_images:
+            return values
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(batch)
+        self.world.sum_gradients(self.network.parameters())
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TeacherError(
+                f"training diverged (loss {loss}, gradient norm {norm}); lower --lr (it is "
+                f"{self.settings.learning_rate}) in a new --run"
+            )
+        self.optimizer.step()
+        self.world.average_statistics(self.network)
+        seconds = time.monotonic() - began_sec
+        return values | {
+            "loss": loss,
+            "gradient_norm": norm,
+            "images_per_sec": num_images / seconds,
+            "data_wait_share": wait_sec / seconds,
+        }
+
+    def _backward(self, batch: Batch) -> float:
+        """Leave this rank's part of the gradients; return the loss over all ranks.
+
+        A rank's mean counts by its share of all terms, so that the sum is the mean over the whole step.
+        """
+        if not len(batch.images):
+            self.world.sum(torch.zeros((), dtype=torch.int64, device=self.device))
+            return float(self.world.sum(torch.zeros((), device=self.device)))
+        images_B3hw = normalise(batch.images.to(self.device).float(), self.preprocessing)
+        with autocast(self.settings.precision, self.device):
+            mean, num_terms = self.loss_function(
+                self.network,
+                images_B3hw.contiguous(memory_format=torch.channels_last),
+                batch.targets.to(self.device),
+            )
+        all_terms = self.world.sum(num_terms.clone()).clamp(min=1)
+        part = mean * (num_terms / all_terms)
+        part.backward()
+        return float(self.world.sum(part.detach().clone()))
+
+    def _note_faults(self, batch: Batch) -> None:
+        """Count what any rank could not use, on every rank alike."""
+        for faults in self.world.gather(batch.faults):
+            for fault in faults:
+                self.faults.note(fault.path, UNUSABLE, fault.message)
 
 
+@dataclass
 class _Run:
-    """What the loop remembers between steps."""
+    """What the loop remembers between steps, and a checkpoint between processes."""
 
-    def __init__(self, settings: TrainingSettings, steps_per_epoch: int) -> None:
-        self.settings = settings
-        self.total_steps = steps_per_epoch * settings.epochs
-        self.losses: list[float] = []
-        self.images = 0
-        self.left_out = LeftOut()
-        self.begin_sec = time.monotonic()
-        self.last_log_sec = self.begin_sec
+    settings: TrainingSettings
+    total_steps: int
+    step: int = 0
+    images: int = 0
+    former_sec: float = 0.0
+    first_losses: list[float] = field(default_factory=list)
+    last_losses: deque[float] = field(default_factory=deque)
+    begin_sec: float = field(default_factory=time.monotonic)
 
-    def progress(self) -> float:
-        share = len(self.losses) / self.total_steps
+    @classmethod
+    def taken_up(cls, settings: TrainingSettings, plan: ImagePlan, state: dict[str, Any]) -> "_Run":
+        """Go on where a checkpoint was made."""
+        return cls(
+            settings,
+            plan.total_steps,
+            step=state["step"],
+            images=state["images"],
+            former_sec=state["seconds"],
+            first_losses=list(state["first_losses"]),
+            last_losses=deque(state["last_losses"]),
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """Give what a checkpoint keeps beside weights, optimiser and generators."""
+        return {
+            "images": self.images,
+            "seconds": self.seconds,
+            "first_losses": list(self.first_losses),
+            "last_losses": list(self.last_losses),
+        }
+
+    @property
+    def seconds(self) -> float:
+        return self.former_sec + time.monotonic() - self.begin_sec
+
+    def progress(self, world: World) -> float:
+        """Return the share of the work that is done; where time bounds it, rank 0's clock counts."""
+        share = self.step / self.total_steps
         if self.settings.max_minutes is None:
             return share
-        return max(share, (time.monotonic() - self.begin_sec) / (60 * self.settings.max_minutes))
+        return max(share, world.gather(self.seconds)[0] / (60 * self.settings.max_minutes))
 
-    def out_of_time(self) -> bool:
-        return self.settings.max_minutes is not None and self.progress() >= 1 and len(self.losses) < self.total_steps
+    def ended_by(self, world: World) -> str:
+        """Say what ended the run; "" while it goes on."""
+        if self.step >= self.total_steps:
+            return "epochs"
+        return "time" if self.settings.max_minutes is not None and self.progress(world) >= 1 else ""
 
-    def note_faults(self, batch: Batch) -> None:
-        for fault in batch.faults:
-            self.left_out.note(fault)
+    def note(self, values: dict[str, float]) -> None:
+        """Count a step that was taken."""
+        self.step += 1
+        self.images += int(values["images"])
+        if "loss" not in values:
+            return
+        window = min(LOSS_WINDOW, max(1, self.total_steps // 10))
+        if len(self.first_losses) < window:
+            self.first_losses.append(values["loss"])
+        self.last_losses.append(values["loss"])
+        if len(self.last_losses) > window:
+            self.last_losses.popleft()
 
-    def first_fault(self) -> str:
-        return next(iter(self.left_out.faults), "the list of images is empty")
-
-    def note_step(self, loss: float, num_images: int, epoch: int) -> None:
-        self.losses.append(loss)
-        self.images += num_images
-        now_sec = time.monotonic()
-        if now_sec - self.last_log_sec >= self.settings.log_every_sec:
-            recent = self.losses[-20:]
-            log.info(
-                "epoch %d/%d  step %d/%d  loss %.3f  %.1f images/s",
-                epoch + 1,
-                self.settings.epochs,
-                len(self.losses),
-                self.total_steps,
-                sum(recent) / len(recent),
-                self.images / (now_sec - self.begin_sec),
-            )
-            self.last_log_sec = now_sec
-
-    def summary(self, ended_by: str) -> TrainingSummary:
-        tenth = max(1, len(self.losses) // 10)
-        first, last = self.losses[:tenth], self.losses[-tenth:]
+    def summary(self, unusable_images: int, ended_by: str) -> TrainingSummary:
         return TrainingSummary(
-            steps=len(self.losses),
+            steps=self.step,
             images=self.images,
-            seconds=time.monotonic() - self.begin_sec,
-            first_loss=sum(first) / max(1, len(first)),
-            last_loss=sum(last) / max(1, len(last)),
-            unusable_images=len(self.left_out.faults),
+            seconds=self.seconds,
+            first_loss=sum(self.first_losses) / max(1, len(self.first_losses)),
+            last_loss=sum(self.last_losses) / max(1, len(self.last_losses)),
+            unusable_images=unusable_images,
             ended_by=ended_by,
         )

@@ -19,11 +19,13 @@ class FaultLog:
     Args:
         run_dir: the run's folder; it must exist.
         writes: False counts alone, and leaves file and log to another rank.
+        max_named: so many faults are named in the log, all of them in the file; None for all in both.
     """
 
-    def __init__(self, run_dir: Path, *, writes: bool = True) -> None:
+    def __init__(self, run_dir: Path, *, writes: bool = True, max_named: int | None = None) -> None:
         self._path = run_dir / FAULTS_FILE
         self._writes = writes
+        self._max_named = max_named
         self._seen: dict[tuple[str, str], str] = {}
         if self._path.exists():
             text = self._path.read_text(encoding="utf-8")
@@ -41,9 +43,17 @@ class FaultLog:
         self._seen[name, kind] = message
         if not self._writes:
             return
-        logger.warning("%s: %s (%s)", name, message, kind)
+        if self._max_named is None or len(self._seen) <= self._max_named:
+            logger.warning("%s: %s (%s)", name, message, kind)
+        elif len(self._seen) == self._max_named + 1:
+            logger.warning("more is left out; all of it is named in %s", self._path)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"name": name, "kind": kind, "message": message}) + "\n")
+
+    @property
+    def first(self) -> str:
+        """The first fault in words."""
+        return next((f"{name}: {message}" for (name, _), message in self._seen.items()), "none")
 
     @property
     def counts(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -115,3 +116,45 @@ class RunProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class RunWriters:
+    """Metrics and progress of rank 0; the other ranks write nothing.
+
+    Args:
+        run_dir: the run's folder.
+        total: steps of the whole run.
+        done: steps that earlier parts of the run took.
+        every: log every this many steps.
+        writes: this is rank 0.
+    """
+
+    def __init__(self, run_dir: Path, *, total: int, done: int, every: int, writes: bool) -> None:
+        self._every = max(1, every)
+        self._log = MetricsLog(run_dir, start_step=done) if writes else None
+        self._progress = RunProgress("train", total=total, done=done, line_every=every)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "RunWriters":
+        if self._log is not None:
+            self._stack.enter_context(self._log)
+            self._stack.enter_context(self._progress)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write(self, step: int, values: Mapping[str, float], *, epoch: str, always: bool = False) -> None:
+        """Log a step that is due, or `always`, and show how far the run is.
+
+        Args:
+            step: steps done.
+            values: its figures; the loss under "loss", where it has one.
+            epoch: shown beside the steps, "3/30".
+        """
+        if self._log is None:
+            return
+        if always or step % self._every == 0:
+            self._log.write(step, values)
+        shown = f" loss {values['loss']:.4f}" if "loss" in values else ""
+        self._progress.update(step, f"epoch {epoch}{shown}")

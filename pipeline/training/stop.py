@@ -40,3 +40,12 @@ class StopRequest:
         """Raise InterruptedRun where a signal came; `saved` says what is safe and how to go on."""
         if self.signal is not None:
             raise InterruptedRun(f"stopped by {self.signal.name}; {saved}", EXIT_CODES[self.signal])
+
+
+def quiet_worker(worker_id: int) -> None:
+    """Leave signals to the parent: Ctrl-C reaches the whole process group, and the parent ends its workers itself.
+
+    For `DataLoader(worker_init_fn=...)`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-KINDS = ("human", "scene")
-LAYOUTS = {"human": ("lip", "folders"), "scene": ("places365", "file-list")}
+from teachers.kinds import Kind
+
+LAYOUTS = {Kind.HUMAN: ("lip", "folders"), Kind.SCENE: ("places365", "file-list")}
 
 
 class InputSize(click.ParamType):
@@ -48,7 +49,13 @@ class Numbers(click.ParamType):
         return numbers
 
 
-kind_argument = click.argument("kind", type=click.Choice(KINDS))
+def read_kind(ctx: click.Context, param: click.Parameter, value: str | None) -> Kind | None:
+    """Callback of arguments that name a kind of teacher."""
+    return None if value is None else Kind(value)
+
+
+kind_choice = click.Choice([kind.value for kind in Kind])
+kind_argument = click.argument("kind", type=kind_choice, callback=read_kind)
 data_option = click.option(
     "--data",
     "data_dirs",
@@ -60,7 +67,7 @@ data_option = click.option(
 )
 layout_option = click.option(
     "--layout",
-    type=click.Choice((*LAYOUTS["human"], *LAYOUTS["scene"])),
+    type=click.Choice((*LAYOUTS[Kind.HUMAN], *LAYOUTS[Kind.SCENE])),
     help="How the images lie.  [default: seen from the folder]",
 )
 max_val_option = click.option(
@@ -69,9 +76,18 @@ max_val_option = click.option(
 input_size_option = click.option(
     "--input-size", type=InputSize(), help="Of the network.  [default: 256x256, scene 224x224]"
 )
+source_option = click.option(
+    "--source",
+    metavar="TEXT",
+    help="Where the weights come from, for the card.  [default: file or data]",
+)
+license_option = click.option("--license", metavar="TEXT", help="Of the weights, for the card.")
+replace_option = click.option(
+    "--replace", is_flag=True, help="Take the place of the teacher that is there; it is kept beside as .previous."
+)
 
 
-def check_layout(kind: str, layout: str | None) -> None:
+def check_layout(kind: Kind, layout: str | None) -> None:
     """Refuse a layout that belongs to the other kind of teacher."""
     if layout is not None and layout not in LAYOUTS[kind]:
         raise click.UsageError(f"--layout {layout}: a {kind} teacher has {' or '.join(LAYOUTS[kind])}")

@@ -13,6 +13,7 @@ from pipeline.workspace import Workspace
 from teachers.commands.cards import LEFT_OUT, evaluation_lines, score_lines
 from teachers.commands.options import check_layout, data_option, kind_argument, layout_option, max_val_option
 from teachers.commands.progress import show_progress
+from teachers.kinds import Kind
 
 
 @click.command("evaluate")
@@ -35,7 +36,7 @@ from teachers.commands.progress import show_progress
 def evaluate(
     workspace: Workspace,
     as_json: bool,
-    kind: str,
+    kind: Kind,
     data_dirs: tuple[Path, ...],
     layout: str | None,
     max_val_images: int | None,
@@ -48,7 +49,6 @@ def evaluate(
 
     With --factory the teacher is your own and nothing is written.
     """
-    from teachers.architectures import Kind
     from teachers.published import PUBLISHED
     from teachers.scoring import ScoringRequest, score_factory, score_teacher_file
 
@@ -60,10 +60,10 @@ def evaluate(
         request = ScoringRequest(data_dirs, layout, max_val_images, int(crops), precision)
     path = workspace.teacher_path(kind)
     if factory is None:
-        evaluation = score_teacher_file(Kind(kind), path, request).evaluations[-1]
+        evaluation = score_teacher_file(kind, path, request).evaluations[-1]
     else:
-        evaluation = score_factory(Kind(kind), factory, weights_path or path, request)
-    published = PUBLISHED[Kind(kind)]
+        evaluation = score_factory(kind, factory, weights_path or path, request)
+    published = PUBLISHED[kind]
     if as_json:
         left_out = {name: getattr(evaluation, name) for name in LEFT_OUT}
         others = {"published": [dataclasses.asdict(result) for result in published]}

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -10,7 +9,15 @@ from pipeline.errors import option_errors
 from pipeline.options import debug_option, json_option, workspace_option
 from pipeline.workspace import Workspace
 from teachers.commands.cards import card_lines
-from teachers.commands.options import Numbers, input_size_option, kind_argument
+from teachers.commands.options import (
+    Numbers,
+    input_size_option,
+    kind_argument,
+    license_option,
+    replace_option,
+    source_option,
+)
+from teachers.kinds import Kind
 
 FORMATS = ("auto", "safetensors", "pytorch", "torch7", "caffe")
 MAX_LISTED = 6
@@ -30,24 +37,50 @@ MAX_LISTED = 6
     "--mean-image", "mean_image_path", type=click.Path(path_type=Path), help="Caffe: .binaryproto or .npy, BGR."
 )
 @click.option("--mean-values", type=Numbers(float, 3), help="Caffe: mean by channel, B,G,R.  [default: Places365's]")
-@click.option("--source", metavar="TEXT", help="Where the weights come from.  [default: the file's name]")
-@click.option("--license", metavar="TEXT", help="Of the weights, for the teacher's card.")
+@source_option
+@license_option
+@replace_option
 @json_option
 @workspace_option
 @debug_option
-def import_(workspace: Workspace, as_json: bool, kind: str, file: Path, file_format: str, **said: Any) -> None:
+def import_(
+    workspace: Workspace,
+    as_json: bool,
+    kind: Kind,
+    file: Path,
+    file_format: str,
+    architecture: str | None,
+    classes: int | None,
+    person_classes: tuple[int, ...] | None,
+    input_size: tuple[int, int] | None,
+    mean_image_path: Path | None,
+    mean_values: tuple[float, float, float] | None,
+    source: str | None,
+    license: str | None,
+    replace: bool,
+) -> None:
     """Check a checkpoint and write it into the workspace.
 
     Reads our own files, PyTorch state dicts (Places365's and torchvision's classifiers, the public LIP parser, semseg's
     PSPNet), Torch7's ResNets, and Caffe's ResNets and VGG-16. Code in a checkpoint is refused, never executed.
     """
-    from teachers.architectures import Kind
     from teachers.formats.detect import FileFormat
     from teachers.importing import ImportRequest, import_teacher
 
     with option_errors():
-        request = ImportRequest(file_format=None if file_format == "auto" else FileFormat(file_format), **said)
-    report = import_teacher(Kind(kind), file, workspace.teacher_path(kind), request)
+        request = ImportRequest(
+            file_format=None if file_format == "auto" else FileFormat(file_format),
+            architecture=architecture,
+            classes=classes,
+            person_classes=person_classes,
+            input_size=input_size,
+            mean_image_path=mean_image_path,
+            mean_values=mean_values,
+            source=source,
+            license=license,
+            replace=replace,
+        )
+    report = import_teacher(kind, file, workspace.teacher_path(kind), request)
     path = workspace.teacher_path(kind)
     if as_json:
         extra = {"path": str(path), "format": report.file_format, "tensors": report.tensors}

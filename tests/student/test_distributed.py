@@ -17,6 +17,7 @@ from torch import nn
 
 from pipeline.training.checkpoint import list_checkpoints, load_latest_checkpoint
 from pipeline.training.runlog import read_metrics
+from pipeline.training.state import CHECKPOINT_DIR
 from pipeline.training.world import ALONE, World
 from student.build import build_student
 from student.clips import ClipReader
@@ -25,7 +26,7 @@ from student.kinet import KINet
 from student.loading import StepPlan
 from student.options import KINetOptions
 from student.recipes import TrainConfig
-from student.train import CHECKPOINT_DIR, train_loop
+from student.train import train_loop
 from student.transforms import MultiScaleCrop
 from tests.student.workspaces import SMALL
 

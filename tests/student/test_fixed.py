@@ -10,7 +10,8 @@ from student.normalisation import CAFFE, CENTRED, IMAGENET, normalise, renormali
 from student.options import KINetOptions
 from student.outputs import BranchFeatures
 from student.parameters import freeze_batchnorm_except_first, parameter_groups
-from teachers.architectures import Kind, build_network
+from teachers.architectures import build_network
+from teachers.kinds import Kind
 
 CLASSES = 3
 

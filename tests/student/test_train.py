@@ -13,12 +13,13 @@ from pipeline.errors import CheckpointError, InterruptedRun
 from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_checkpoint, load_latest_checkpoint
 from pipeline.training.faults import FAULTS_FILE
 from pipeline.training.runlog import read_metrics
+from pipeline.training.state import CHECKPOINT_DIR
 from student.build import build_student
 from student.clips import ClipReader
 from student.dataset import TrainDataset
 from student.recipes import TrainConfig
 from student.stepping import TrainingError
-from student.train import CHECKPOINT_DIR, TrainSummary, train_loop
+from student.train import TrainSummary, train_loop
 from student.transforms import MultiScaleCrop
 
 CPU = torch.device("cpu")
@@ -193,7 +194,7 @@ def test_nothing_readable_is_an_error(boxes, tmp_path: Path) -> None:  # type: i
 
 
 def test_resuming_with_another_student_is_refused(boxes, unbroken: Path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(CheckpointError, match="not of this student"):
+    with pytest.raises(CheckpointError, match="is of another model"):
         train(boxes, unbroken, replace(CONFIG, model="tsn"), resume=True)
 
 

@@ -6,11 +6,13 @@ import torch
 from manifests.lip import FLIP_PAIRS
 from teachers.augmentation import (
     IGNORED_CLASS,
+    PADDING_GREY,
     HumanAugmentation,
     SceneAugmentation,
     augment_human,
     augment_scene,
     flip_human,
+    rotate_human,
 )
 
 
@@ -36,6 +38,19 @@ def test_two_flips_are_none_and_ignored_pixels_stay_ignored() -> None:
     assert torch.equal(twice[0], image)
     assert torch.equal(twice[1], mask)
     assert once[1][0, 1] == IGNORED_CLASS
+
+
+def test_a_quarter_turn_moves_every_pixel_and_a_small_one_lays_corners_bare() -> None:
+    image = torch.randint(0, 256, (3, 20, 20), dtype=torch.uint8, generator=generator(0))
+    mask = torch.randint(0, 20, (20, 20), dtype=torch.uint8, generator=generator(1))
+    turned_image, turned_mask = rotate_human(image, mask, 90)
+    assert torch.equal(turned_image, image.rot90(1, (1, 2)))
+    assert torch.equal(turned_mask, mask.rot90(1, (0, 1)))
+    turned_image, turned_mask = rotate_human(image, mask, 10)
+    assert set(turned_mask.unique().tolist()) <= {*range(20), IGNORED_CLASS}
+    assert turned_mask[0, 0] == turned_mask[-1, -1] == IGNORED_CLASS
+    assert tuple(turned_image[:, 0, 0].tolist()) == PADDING_GREY
+    assert turned_mask[10, 10] == mask[10, 10]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pipeline.errors import KinetError
-from teachers.architectures import Kind
 from teachers.formats.caffe import read_mean_image
 from teachers.formats.detect import FileFormat
 from teachers.importing import ImportRequest, import_teacher
+from teachers.kinds import Kind
 from tests.teachers.test_importing import Trap
 
 SUFFIXES = (".t7", ".caffemodel", ".pth.tar", ".safetensors", "")

@@ -13,11 +13,12 @@ from torchvision import models
 
 from pipeline.errors import CheckpointError, KinetError, TeacherError
 from pipeline.training.weights import read_state_dict
-from teachers.architectures import Kind, build_network, check_classes
+from teachers.architectures import build_network, check_classes
 from teachers.formats.detect import FileFormat
 from teachers.imagenet import load_imagenet_weights
 from teachers.importing import ImportRequest, import_teacher
-from teachers.storage import Evaluation, load_teacher, read_card, write_card
+from teachers.kinds import Kind
+from teachers.storage import Evaluation, load_teacher, previous_path, read_card, write_card
 
 torch.set_num_threads(1)
 
@@ -109,8 +110,15 @@ def test_scores_stay_with_the_teacher_that_they_are_of(tmp_path: Path, weights: 
     second = tmp_path / "two" / "x.safetensors"
     same = ImportRequest(input_size=(224, 224), license="CC BY")
     assert import_teacher(Kind.SCENE, first, second, same).card.evaluations == scored.evaluations
-    other = import_teacher(Kind.SCENE, first, second, ImportRequest(input_size=(128, 128))).card
+    other = import_teacher(Kind.SCENE, first, second, ImportRequest(input_size=(128, 128), replace=True)).card
     assert (other.evaluations, other.scores) == ((), {})
+    # The same weights seen otherwise are another teacher: the former is kept, and can come back.
+    former = read_card(previous_path(second), Kind.SCENE)
+    assert former.evaluations == scored.evaluations
+    back = import_teacher(Kind.SCENE, previous_path(second), second, ImportRequest(replace=True)).card
+    assert back == former
+    assert read_card(previous_path(second), Kind.SCENE) == other
+    import_teacher(Kind.SCENE, first, second, ImportRequest(input_size=(128, 128), replace=True))
     assert read_card(second, Kind.SCENE).evaluations == ()
 
 

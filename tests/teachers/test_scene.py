@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from teachers.architectures import Kind, build_network, default_preprocessing, resnet152_places365
+from teachers.architectures import build_network, default_preprocessing, resnet152_places365
+from teachers.kinds import Kind
 from teachers.scene import SceneTeacher
 
 torch.set_num_threads(1)

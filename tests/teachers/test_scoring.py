@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.architectures import build_network, default_preprocessing
+from teachers.kinds import Kind
 from teachers.storage import Evaluation, TeacherCard, read_card, save_teacher
 from tests.teachers.conftest import write_scenes
 from tests.teachers.test_teacher_command import run

@@ -10,7 +10,8 @@ import torch
 
 from pipeline.errors import TeacherError
 from teachers import human, scene
-from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.architectures import build_network, default_preprocessing
+from teachers.kinds import Kind
 from teachers.storage import Evaluation, TeacherCard, load_teacher, save_teacher, side_path
 
 torch.set_num_threads(1)

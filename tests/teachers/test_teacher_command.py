@@ -1,19 +1,19 @@
 """The command line: training, importing, scoring, showing; faults in one line."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.cli import main
-from teachers.architectures import Kind, build_network
-from teachers.storage import read_card
+from pipeline.training.runlog import read_metrics
+from teachers.architectures import build_network
+from teachers.kinds import Kind
+from teachers.storage import load_teacher, read_card
 from tests.teachers.conftest import write_folder_pairs
 
 torch.set_num_threads(1)
@@ -77,7 +77,10 @@ def test_import_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[s
     said = json.loads(out)
     assert (said["format"], said["tensors"], said["dropped"]) == ("pytorch", len(state), ["epoch"])
     assert (said["license"], said["source"], said["architecture"]) == ("CC BY", "a colleague", "squeezenet1_1")
-    code, out, _ = run(arguments, capsys)
+    code, out, err = run(arguments, capsys)
+    assert code == 1
+    assert "there is a scene teacher already" in err
+    code, out, _ = run([*arguments, "--replace"], capsys)
     assert code == 0
     assert f"taken    {len(state)} tensors of a pytorch file" in out
     assert "dropped  epoch" in out
@@ -135,21 +138,81 @@ def test_faults_are_one_line(
     assert "Traceback" not in err
 
 
-def test_sigterm_ends_training_and_keeps_what_was_learned(tmp_path: Path) -> None:
-    people_dir = write_folder_pairs(tmp_path / "people", 8)
-    command = [sys.executable, "-m", "pipeline.cli", "teacher", "train", "human", "--data", str(people_dir), *TINY]
+def train_killed_by(number: signal.Signals, command: list[str], after_steps: int) -> tuple[int, str]:
+    """Start a training and send it a signal after some steps; return its exit code and stderr."""
     process = subprocess.Popen(
-        [*command, "--epochs", "100000", "--workspace", str(tmp_path)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", "pipeline.cli", *command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     assert process.stderr is not None
-    assert "images to train on" in process.stderr.readline()
-    time.sleep(2)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert "stopped by SIGTERM" in err
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("train: ") and int(line.split()[1].split("/")[0]) >= after_steps:
+            process.send_signal(number)
+            break
+    rest = process.communicate(timeout=60)[1]
+    return process.returncode, "".join(lines) + rest
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_and_resumed_training_ends_bit_equal(number: signal.Signals, tmp_path: Path) -> None:
+    people_dir = write_folder_pairs(tmp_path / "people", 16)
+    (people_dir / "images" / "003.jpg").write_bytes(b"no image")
+    train = ["teacher", "train", "human", "--data", str(people_dir), *TINY, "--epochs", "30"]
+    train += ["--checkpoint-every", "7", "--workspace"]
+    code, err = train_killed_by(number, [*train, str(tmp_path / "broken")], after_steps=20)
+    assert code == (143 if number == signal.SIGTERM else -signal.SIGKILL)
     assert "Traceback" not in err
-    assert read_card(tmp_path / "teachers" / "human.safetensors", Kind.HUMAN).scores == {}
+    assert ("is saved; go on with --resume" in err) == (number == signal.SIGTERM)
+    assert not (tmp_path / "broken" / "teachers").exists()
+    main_arguments = [*train, str(tmp_path / "broken"), "--resume", "--loader-workers", "1"]
+    assert run_quietly(main_arguments) == run_quietly([*train, str(tmp_path / "whole")]) == 0
+    cards = [read_card(tmp_path / name / "teachers" / "human.safetensors", Kind.HUMAN) for name in ("broken", "whole")]
+    assert cards[0].sha256 == cards[1].sha256
+    assert cards[0].scores == cards[1].scores
+    logs = [read_metrics(tmp_path / name / "runs" / "teacher-human") for name in ("broken", "whole")]
+    assert [(row["step"], row["loss"]) for row in logs[0]] == [(row["step"], row["loss"]) for row in logs[1]]
+    assert logs[0][-1]["step"] == 30 * 3
+    faults = (tmp_path / "broken" / "runs" / "teacher-human" / "faults.jsonl").read_text().splitlines()
+    assert len(faults) == 1
+
+
+def run_quietly(arguments: list[str]) -> int:
+    """Run a command in this process; return its exit code."""
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_a_run_is_neither_begun_twice_nor_taken_up_with_other_settings(
+    people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["teacher", "train", "human", "--data", str(people_dir), *TINY, "--workspace", str(tmp_path)]
+    assert run([*train, "--resume", "--epochs", "1"], capsys)[0] == 1
+    card_options = ["--source", "my own pictures", "--license", "CC0"]
+    assert run([*train, "--epochs", "1", *card_options], capsys)[0] == 0
+    path = tmp_path / "teachers" / "human.safetensors"
+    first = read_card(path, Kind.HUMAN)
+    assert (first.source, first.license) == ("my own pictures", "CC0")
+    assert (tmp_path / "runs" / "teacher-human" / "tensorboard").is_dir()
+
+    code, _, err = run([*train, "--epochs", "2", "--run", "second"], capsys)
+    assert code == 1
+    assert "there is a human teacher already" in err
+    assert "--replace" in err
+    assert not (tmp_path / "runs" / "second").exists()
+    code, _, err = run([*train, "--epochs", "1", "--replace"], capsys)
+    assert code == 1
+    assert "run teacher-human exists already" in err
+    code, _, err = run([*train, "--epochs", "2", "--lr", "0.5", "--replace", "--resume"], capsys)
+    assert code == 1
+    assert "epochs is 2, was 1; learning_rate is 0.5, was 0.01" in err
+
+    assert run([*train, "--epochs", "2", "--run", "second", "--replace"], capsys)[0] == 0
+    assert read_card(path, Kind.HUMAN).sha256 != first.sha256
+    assert load_teacher(tmp_path / "teachers" / "human.previous.safetensors", Kind.HUMAN)[1] == first
+    # The same weights again: what was there before them stays.
+    assert run([*train, "--epochs", "2", "--run", "second", "--resume", "--replace"], capsys)[0] == 0
+    assert load_teacher(tmp_path / "teachers" / "human.previous.safetensors", Kind.HUMAN)[1] == first

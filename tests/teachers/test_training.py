@@ -9,23 +9,27 @@ from PIL import Image
 
 from manifests.images import MaskedImage
 from pipeline.errors import TeacherError
-from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.architectures import build_network, default_preprocessing
 from teachers.augmentation import HumanAugmentation
 from teachers.datasets import HumanImages, read_masked_image, sample_generator
 from teachers.faults import MAX_NAMED, LeftOut
 from teachers.jobs import TeacherRequest, TeacherResult, train_teacher
+from teachers.kinds import Kind
+from teachers.losses import human_loss
 from teachers.psp import pspnet_squeezenet1_1
+from teachers.runs import TrainingRequest
+from teachers.settings import TrainingSettings, scheduled_rate
 from teachers.sources import HELD_BACK_EVERY, find_human_images
 from teachers.storage import load_teacher
-from teachers.training import TrainingSettings, human_loss, scheduled_rate, train_network
+from teachers.training import TrainingPlace, train_network
 from tests.teachers.conftest import write_scenes
 
 torch.set_num_threads(1)
 
 
-def request_of(data_dir: Path, kind: Kind, settings: TrainingSettings) -> TeacherRequest:
+def request_of(data_dir: Path, kind: Kind, settings: TrainingSettings) -> TrainingRequest:
     human = kind == Kind.HUMAN
-    return TeacherRequest(
+    return TrainingRequest(
         kind=kind,
         data_dirs=(data_dir,),
         architecture="pspnet_squeezenet1_1" if human else "squeezenet1_1",
@@ -33,15 +37,16 @@ def request_of(data_dir: Path, kind: Kind, settings: TrainingSettings) -> Teache
         input_size=(32, 40),
         init_path=None,
         layout=None,
-        max_val_images=None,
         settings=settings,
     )
 
 
-def train_people(people_dir: Path, target: Path, **changes: int) -> TeacherResult:
+def train_people(people_dir: Path, target: Path, *, loader_workers: int = 0, **changes: int) -> TeacherResult:
+    """Train in the folder `run` beside the teacher's file."""
     values = {"epochs": 12, "batch_size": 4, "seed": 1} | changes
     settings = TrainingSettings(learning_rate=0.02, schedule="poly", **values)  # type: ignore[arg-type]
-    return train_teacher(request_of(people_dir, Kind.HUMAN, settings), target)
+    request = TeacherRequest(request_of(people_dir, Kind.HUMAN, settings), loader_workers=loader_workers)
+    return train_teacher(request, target.parent / "run", target)
 
 
 def test_a_human_teacher_learns_from_tiny_images(people_dir: Path, tmp_path: Path) -> None:
@@ -67,7 +72,8 @@ def test_a_seed_gives_the_same_teacher_whoever_reads_the_images(people_dir: Path
 def test_a_scene_teacher_learns_and_classes_without_a_places365_name_are_left_out(tmp_path: Path) -> None:
     data_dir = write_scenes(tmp_path / "scenes", ("airfield", "beach", "my_own_room"), 6)
     settings = TrainingSettings(epochs=10, batch_size=6, learning_rate=0.02, schedule="cosine")
-    card, summary = train_teacher(request_of(data_dir, Kind.SCENE, settings), tmp_path / "s.safetensors")
+    request = TeacherRequest(request_of(data_dir, Kind.SCENE, settings))
+    card, summary = train_teacher(request, tmp_path / "run", tmp_path / "s.safetensors")
     assert summary.images == 120  # two classes of six, ten times
     assert summary.last_loss < summary.first_loss
     assert card.classes == 365
@@ -98,7 +104,7 @@ def test_ids_beyond_the_head_are_named(people_dir: Path) -> None:
     assert set(read_masked_image(image, 20).target.unique().tolist()) == {0, 3}
 
 
-def test_time_bound_ends_a_run_whose_rate_has_fallen(people_dir: Path) -> None:
+def test_time_bound_ends_a_run_whose_rate_has_fallen(people_dir: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     images = find_human_images([people_dir]).train
     dataset = HumanImages(images, classes=2, augmentation=HumanAugmentation(height=32, width=40), seed=0)
@@ -109,8 +115,8 @@ def test_time_bound_ends_a_run_whose_rate_has_fallen(people_dir: Path) -> None:
         dataset,
         human_loss,
         settings,
+        TrainingPlace(tmp_path, torch.device("cpu")),
         preprocessing=default_preprocessing(Kind.HUMAN, (32, 40)),
-        device=torch.device("cpu"),
     )
     assert summary.ended_by == "time"
     assert 1 <= summary.seconds < 20
@@ -131,8 +137,9 @@ def test_loss_counts_the_auxiliary_head_and_not_the_ignored() -> None:
     for logits, weight in ((outputs.logits, 1.0), (outputs.aux_logits, 0.4)):
         picked = logits.log_softmax(1).gather(1, targets.clamp(max=1)[:, None])[:, 0]
         expected += weight * -picked[targets != 255].mean().item()
-    assert human_loss(network, x, targets).item() == pytest.approx(expected, rel=1e-5)
-    nothing = human_loss(network, x, torch.full_like(targets, 255))
+    assert human_loss(network, x, targets).mean.item() == pytest.approx(expected, rel=1e-5)
+    assert int(human_loss(network, x, targets).num_terms) == 24 * 32
+    nothing = human_loss(network, x, torch.full_like(targets, 255)).mean
     assert nothing.item() == 0
     nothing.backward()
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from manifests.lip import FLIP_PAIRS
 from teachers import human, scene
-from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.architectures import build_network, default_preprocessing
 from teachers.evaluation import ten_crop_probabilities
 from teachers.human import HumanTeacher
+from teachers.kinds import Kind
 from teachers.layouts.caffe_nets import caffe_preprocessing
 from teachers.preprocessing import Preprocessing, prepare_frames
 from teachers.psp import PspOutputs

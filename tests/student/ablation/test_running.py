@@ -14,7 +14,8 @@ from student.ablation.report import HEADER
 from student.parameters import count_parameters
 from student.recipes import read_run_config
 from student.runs import CONFIG_FILE, load_student
-from teachers.architectures import Kind, build_network, default_preprocessing
+from teachers.architectures import build_network, default_preprocessing
+from teachers.kinds import Kind
 from teachers.storage import TeacherCard, save_teacher
 
 SMALL = ["--recipe", "small", "--loader-workers", "0", "--segments", "3", "--crops", "1"]

@@ -12,9 +12,10 @@ from torchvision import models
 from torchvision.models.vgg import make_layers
 
 from pipeline.errors import TeacherError
-from teachers.architectures import Kind, build_network
+from teachers.architectures import build_network
 from teachers.formats.caffe import CaffeBlob, CaffeLayer, read_caffemodel
 from teachers.importing import ImportRequest, import_teacher
+from teachers.kinds import Kind
 from teachers.layouts.caffe_nets import PLACES365_MEAN_BGR, caffe_preprocessing, convert_caffe
 from teachers.resnets import bring_to_caffe_form, round_pooling_up
 from teachers.storage import describe_misfit, fill_network, read_card

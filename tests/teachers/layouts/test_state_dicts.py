@@ -9,8 +9,9 @@ from torch import Tensor
 from torchvision import models
 
 from pipeline.errors import TeacherError
-from teachers.architectures import Kind, build_network
+from teachers.architectures import build_network
 from teachers.importing import ImportRequest, import_teacher
+from teachers.kinds import Kind
 from teachers.layouts.state_dicts import convert_state_dict, match_by_position
 from teachers.lip_psp import pspnet_lip_densenet121
 from teachers.semseg_psp import pspnet_semseg_resnet50
@@ -180,7 +181,7 @@ def test_the_usual_networks_are_known_by_their_weights(tmp_path: Path) -> None:
     assert report.card.architecture == "squeezenet1_1"
     with pytest.raises(TeacherError, match=r"1000 classes, expected 365"):
         torch.save(models.resnet18(weights=None).state_dict(), tmp_path / "b.pth")
-        import_teacher(Kind.SCENE, tmp_path / "b.pth", tmp_path / "scene.safetensors")
+        import_teacher(Kind.SCENE, tmp_path / "b.pth", tmp_path / "other.safetensors")
 
 
 def test_names_of_old_torchvisions_and_parallel_parts() -> None:

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.errors import TeacherError
-from teachers.architectures import Kind, build_network
+from teachers.architectures import build_network
 from teachers.formats.torch7 import read_torch7
 from teachers.importing import ImportRequest, import_teacher
+from teachers.kinds import Kind
 from teachers.layouts.torch7_resnet import convert_torch7_resnet
 from teachers.storage import describe_misfit, load_teacher
 from tests.teachers.formats.torch7_writer import LuaModule, LuaTensor, Torch7Writer, lua_list
