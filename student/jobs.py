@@ -110,14 +110,27 @@ def train_run(
     return job.run_dir, run_training(job, device=choose_device(), resume=request.resume)
 
 
+def resolve_recipe(request: TrainRequest) -> TrainConfig:
+    """Read the recipe that is asked for, with its changes.
+
+    Raises:
+        RecipeError: no such recipe.
+        ValueError: a change that is wrong.
+    """
+    return apply_overrides(read_recipe(request.recipe or DEFAULT_RECIPE), request.overrides).settle_input_size()
+
+
+def default_run_name(dataset: str, recipe: TrainConfig) -> str:
+    """Name a run that the user names not."""
+    return f"{dataset}-{recipe.model}-{recipe.backbone}"
+
+
 def plan_training(
     workspace: Workspace, request: TrainRequest, *, on_start: Callable[[StartReport], None] | None = None
 ) -> TrainJob:
     """Resolve what was asked for into a run's configuration, check it, and make the folder of a new run."""
-    recipe = None if request.recipe is None and request.resume else read_recipe(request.recipe or DEFAULT_RECIPE)
     with option_errors():
-        if recipe is not None:
-            recipe = apply_overrides(recipe, request.overrides).settle_input_size()
+        recipe = None if request.recipe is None and request.resume else resolve_recipe(request)
         run = request.run or _default_run_name(request, recipe)
     run_dir = existing_run(workspace, run) if request.resume else workspace.run_dir(run)
     saved = read_run_config(run_dir / CONFIG_FILE) if request.resume else None
@@ -303,7 +316,7 @@ def _default_run_name(request: TrainRequest, recipe: TrainConfig | None) -> str:
     if recipe is None:
         raise ValueError("--resume: name the run to go on with by --run")
     suffix = f"-fold{request.fold}" if request.fold and request.fold > 1 else ""
-    return f"{request.dataset}-{recipe.model}-{recipe.backbone}{suffix}"
+    return f"{default_run_name(request.dataset, recipe)}{suffix}"
 
 
 def choose_evaluation_split(manifest: Sequence[VideoRecord], dataset: str, fold: int) -> str:

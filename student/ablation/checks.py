@@ -7,7 +7,7 @@ from pipeline.errors import CheckpointError, OptionError, option_errors
 from pipeline.workspace import Workspace
 from student.ablation.request import AblationRequest, row_recipe
 from student.ablation.tables import Row
-from student.ablation.trials import Trial, check_begun
+from student.ablation.trials import Trial, check_trial
 from student.absent import list_absent
 from student.build import build_student
 from student.clips import select_records
@@ -42,7 +42,7 @@ def check_before_running(workspace: Workspace, request: AblationRequest, trials:
             with option_errors():
                 load_fixed_teachers(recipe.human_teacher, recipe.scene_teacher)
     for trial in trials:
-        check_begun(workspace, request, trial)
+        check_trial(workspace, request, trial)
 
 
 def _check_init(request: AblationRequest, rows: Sequence[Row]) -> None:

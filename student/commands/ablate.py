@@ -10,18 +10,17 @@ import click
 
 from pipeline.options import debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
-from student.commands.options import address_option, cache_option, loader_option, recipe_options, views_options
+from student.commands.options import (
+    address_option,
+    cache_option,
+    loader_option,
+    parse_numbers,
+    recipe_options,
+    views_options,
+)
 
 if TYPE_CHECKING:
     from student.ablation.parallel import TrialCluster
-
-
-def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """Turn "0,1,2" into numbers."""
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"expected numbers with commas between, found {value!r}", ctx, param) from error
 
 
 def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
@@ -40,8 +39,8 @@ def _parse_init(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
 @click.option("--dataset", metavar="NAME", callback=require_name, help="Data set; a dry run can do without.")
 @click.option("--backbone", metavar="NAME", help="In place of ResNet-50; in Table 3 this one alone.")
 @recipe_options
-@click.option("--seeds", default="0", show_default=True, callback=_parse_numbers, metavar="N,N", help="Of training.")
-@click.option("--folds", "--splits", "folds", default="1", show_default=True, callback=_parse_numbers, metavar="N,N",
+@click.option("--seeds", default="0", show_default=True, callback=parse_numbers, metavar="N,N", help="Of training.")
+@click.option("--folds", "--splits", "folds", default="1", show_default=True, callback=parse_numbers, metavar="N,N",
               help="Official splits.")  # fmt: skip
 @click.option("--init", multiple=True, metavar="[BACKBONE=]FILE", callback=_parse_init, help="ImageNet weights.")
 @views_options

@@ -6,7 +6,7 @@ import click
 
 from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
-from student.commands.options import checkpoint_option, loader_option, views_options
+from student.commands.options import checkpoint_option, folds_option, loader_option, views_options
 
 
 @click.command("evaluate")
@@ -14,6 +14,7 @@ from student.commands.options import checkpoint_option, loader_option, views_opt
 @dataset_option
 @click.option("--split", metavar="NAME", callback=require_name, help="Videos to score.  [default: val, else test]")
 @click.option("--fold", type=click.IntRange(min=1), help="Official split.  [default: the run's on its own data set]")
+@folds_option
 @views_options
 @click.option(
     "--windows",
@@ -34,6 +35,7 @@ def evaluate(
     dataset: str,
     split: str | None,
     fold: int | None,
+    folds: tuple[int, ...] | None,
     segments: int,
     crops: str,
     windows: str,
@@ -41,24 +43,31 @@ def evaluate(
     max_missing: float,
     loader_workers: int,
 ) -> None:
-    """Score RUN on a split: 25 segments and 10 crops of each video; per-video scores go to the run's folder."""
+    """Score RUN on a split: 25 segments and 10 crops of each video; per-video scores go to the run's folder.
+
+    With --folds the runs RUN-fold1, RUN-fold2, ..., each on its fold, and the mean.
+    """
     from student.jobs import EvaluateRequest, evaluate_run
 
-    result = evaluate_run(
-        workspace,
-        EvaluateRequest(
-            run=run,
-            dataset=dataset,
-            split=split,
-            fold=fold,
-            segments=segments,
-            crops=int(crops),
-            windows="strided" if windows == "strided" else "sliding",
-            loader_workers=loader_workers,
-            checkpoint="best" if checkpoint == "best" else "last",
-            max_missing=max_missing,
-        ),
+    request = EvaluateRequest(
+        run=run,
+        dataset=dataset,
+        split=split,
+        fold=fold,
+        segments=segments,
+        crops=int(crops),
+        windows="strided" if windows == "strided" else "sliding",
+        loader_workers=loader_workers,
+        checkpoint="best" if checkpoint == "best" else "last",
+        max_missing=max_missing,
     )
+    if folds is not None:
+        from student.folds import evaluate_folds
+
+        report = evaluate_folds(workspace, request, folds)
+        click.echo(json.dumps(report.to_json()) if as_json else report.to_text())
+        return
+    result = evaluate_run(workspace, request)
     if as_json:
         click.echo(json.dumps(result))
         return

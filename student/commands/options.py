@@ -38,6 +38,26 @@ def views_options(command: F) -> F:
     return segments(crops(max_missing(command)))
 
 
+def parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Turn "0,1,2" into numbers: the callback of options that name seeds or folds."""
+    try:
+        return None if value is None else tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"expected numbers with commas between, found {value!r}", ctx, param) from error
+
+
+def folds_option(command: F) -> F:
+    """Add ``--folds``, passed on as a tuple of numbers, or None where it is not given."""
+    return click.option(
+        "--folds",
+        "--splits",
+        "folds",
+        callback=parse_numbers,
+        metavar="N,N",
+        help="Several official splits, a run RUN-fold<N> for each, and the mean of their tests.",
+    )(command)
+
+
 def checkpoint_option(command: F) -> F:
     """Add ``--checkpoint``: the last, or the best in validation."""
     return click.option(

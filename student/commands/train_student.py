@@ -3,12 +3,23 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
-from student.commands.options import address_option, cache_option, loader_option, recipe_options
+from student.commands.options import (
+    address_option,
+    cache_option,
+    folds_option,
+    loader_option,
+    recipe_options,
+    views_options,
+)
+
+if TYPE_CHECKING:
+    from student.transfer import StartReport
 
 
 @click.command("train-student")
@@ -30,6 +41,8 @@ from student.commands.options import address_option, cache_option, loader_option
 )
 @click.option("--split", metavar="NAME", callback=require_name, help="Videos to train on.  [default: train]")
 @click.option("--fold", type=click.IntRange(min=1), help="Of a data set with several official splits.  [default: 1]")
+@folds_option
+@views_options
 @click.option("--resume", is_flag=True, help="Go on with the run from its last checkpoint.")
 @loader_option
 @cache_option
@@ -57,6 +70,10 @@ def train_student(
     init: Path | None,
     split: str | None,
     fold: int | None,
+    folds: tuple[int, ...] | None,
+    segments: int,
+    crops: str,
+    max_missing: float,
     resume: bool,
     loader_workers: int,
     cache_mib: int,
@@ -66,7 +83,8 @@ def train_student(
 ) -> None:
     """Train KINet or TSN on a data set and its labels; checkpoints and metrics go to the run's folder.
 
-    The recipe's batch size is that of all workers together.
+    The recipe's batch size is that of all workers together. With --folds a run on each fold is trained and then tested
+    as by `evaluate` (--segments, --crops, --max-missing are of these tests); the same command again goes on.
     """
     from student.jobs import TrainRequest, train_run
 
@@ -86,7 +104,25 @@ def train_student(
         address=address,
         gpus_per_worker=gpus_per_worker,
     )
-    run_dir, summary = train_run(workspace, request, on_start=lambda start: click.echo(start.as_text(), err=True))
+
+    def show_start(start: "StartReport") -> None:
+        click.echo(start.as_text(), err=True)
+
+    if folds is not None:
+        from student.folds import train_folds
+
+        report = train_folds(
+            workspace,
+            request,
+            folds,
+            segments=segments,
+            crops=int(crops),
+            max_missing=max_missing,
+            on_start=show_start,
+        )
+        click.echo(json.dumps(report.to_json()) if as_json else report.to_text())
+        return
+    run_dir, summary = train_run(workspace, request, on_start=show_start)
     if as_json:
         click.echo(json.dumps({"run_dir": str(run_dir), **asdict(summary)}))
         return

@@ -1,0 +1,85 @@
+"""One command trains and tests a run on each official split; what is done is not done again; the mean is by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from manifests import read_manifest, write_manifest
+from tests.student.test_commands import call
+from tests.student.workspaces import SMALL
+
+VIEWS = ["--segments", "3", "--crops", "1"]
+
+
+@pytest.fixture
+def folded(workspace: Path) -> Path:
+    """The workspace with a second fold: videos 0 and 1 are its test."""
+    manifest = workspace / "manifests" / "boxes.csv"
+    records = [
+        replace(record, fold_splits=("test" if number < 2 else "train",))
+        for number, record in enumerate(read_manifest(manifest))
+    ]
+    write_manifest(manifest, records)
+    return workspace
+
+
+def test_folds_are_trained_tested_and_taken_up_again(folded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train-student", "--workspace", folded, "--dataset", "boxes", *SMALL, *VIEWS, "--model", "tsn"]
+    command += ["--set", "epochs=1", "--folds", "1,2", "--run", "b", "--json"]
+    code, out, err = call(capsys, *command)
+    assert code == 0, err
+    report = json.loads(out)
+    one, two = report["folds"]
+    assert [(fold["fold"], fold["run"], fold["split"], fold["videos"]) for fold in (one, two)] == [
+        (1, "b-fold1", "test", 2),
+        (2, "b-fold2", "test", 2),
+    ]
+    assert report["top1"]["value"] == pytest.approx((one["top1"] + two["top1"]) / 2)
+    assert report["mean_class"] == pytest.approx((one["mean_class"] + two["mean_class"]) / 2)
+    assert json.loads((folded / "runs/b/folds-boxes-test-3x1-sliding-last.json").read_text()) == report
+    described = (json.loads(Path(fold["scores"]).with_suffix(".json").read_text()) for fold in (one, two))
+    assert [scores["fold"] for scores in described] == [1, 2]
+
+    # One fold's test is lost: its run is tested again, and nothing is trained.
+    checkpoints = {path: path.stat().st_mtime_ns for path in folded.glob("runs/b-fold*/checkpoints/*")}
+    assert len(checkpoints) == 2
+    (folded / "runs" / "b-fold2" / "test.json").unlink()
+    before = Path(one["scores"]).stat().st_mtime_ns
+    code, out, err = call(capsys, *command)
+    assert code == 0, err
+    assert json.loads(out) == report
+    assert Path(one["scores"]).stat().st_mtime_ns == before
+    assert checkpoints == {path: path.stat().st_mtime_ns for path in folded.glob("runs/b-fold*/checkpoints/*")}
+    assert (folded / "runs" / "b-fold2" / "test.json").is_file()
+
+    code, out, err = call(
+        capsys, "evaluate", "b", "--workspace", folded, "--dataset", "boxes", "--folds", "2,1", *VIEWS
+    )
+    assert code == 0, err
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1][:2] == ["fold", "split"]
+    assert [line[0] for line in lines[2:5]] == ["2", "1", "mean"]
+    assert lines[4][1] == f"{100 * report['top1']['value']:.1f}"
+    code, _, err = call(capsys, *command, "--set", "learning_rate=0.5")
+    assert code == 1
+    assert "run b-fold1 cannot go on with another configuration: learning_rate 0.003 -> 0.5" in " ".join(err.split())
+
+
+def test_wrong_folds_are_told(folded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train-student", "--workspace", folded, "--dataset", "boxes", *SMALL, "--model", "tsn"]
+    for code, text, more in (
+        (2, "give one of the two", ["--folds", "1,2", "--fold", "1"]),
+        (2, "each once, found 1,1", ["--folds", "1,1"]),
+        (2, "without --resume", ["--folds", "1,2", "--resume", "--run", "b"]),
+        (2, "numbers with commas between", ["--folds", "1;2"]),
+        (1, "fold 3", ["--folds", "1,3"]),
+    ):
+        found, _, err = call(capsys, *command, *more)
+        assert found == code, err
+        assert text in " ".join(err.split())
+    assert not (folded / "runs").exists()
+    code, _, err = call(capsys, "evaluate", "b", "--workspace", folded, "--dataset", "boxes", "--folds", "1,2")
+    assert code == 1
+    assert "run b-fold1: not in" in err
