@@ -26,8 +26,7 @@ def train_on_cluster(job: TrainJob, cluster: TrainCluster) -> TrainSummary:
     summary_path = job.run_dir / SUMMARY_FILE
     summary_path.unlink(missing_ok=True)
     recipe = job.config.recipe
-    num_videos = int(job.config.videos.split()[0])
-    plan = StepPlan(num_videos, recipe.batch_size, recipe.micro_batch, recipe.epochs, recipe.seed, ALONE)
+    plan = StepPlan(job.num_videos, recipe.batch_size, recipe.micro_batch, recipe.epochs, recipe.seed, ALONE)
     done = read_last_step(job.run_dir)
     with RunProgress("train", total=plan.total_steps, done=done, line_every=recipe.log_every) as progress:
         train_on_ray(

@@ -184,6 +184,7 @@ def plan_training(
         workspace=workspace,
         run=run,
         config=config,
+        num_videos=len(records),
         loader_workers=request.loader_workers,
         cache_mib=request.cache_mib,
     )

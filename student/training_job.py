@@ -40,6 +40,7 @@ class TrainJob:
         workspace: reachable under the same path on every machine.
         run: the run's name; its folder and configuration are there.
         config: the run's resolved configuration.
+        num_videos: that it trains on.
         loader_workers: processes that read, for each training process; 0 reads in the training process.
         cache_mib: memory for decoded clips, of all loading processes of one training process together.
     """
@@ -47,6 +48,7 @@ class TrainJob:
     workspace: Workspace
     run: str
     config: RunConfig
+    num_videos: int
     loader_workers: int = 0
     cache_mib: int = 0
 

@@ -93,8 +93,9 @@ def row_recipe(workspace: Workspace, request: AblationRequest, row: Row, seed: i
 
 
 def row_overrides(workspace: Workspace, request: AblationRequest, row: Row, seed: int) -> tuple[str, ...]:
-    """List all changes to the recipe that make a row's run."""
-    changes = [*request.overrides, *row.overrides, f"seed={seed}"]
+    """List all changes to the recipe that make a row's run; a TSN's row leaves out the readings of KINet."""
+    wanted = [change for change in request.overrides if row.model != "tsn" or not _key_of(change).startswith("kinet.")]
+    changes = [*wanted, *row.overrides, f"seed={seed}"]
     if row.model == "kinet-fixed":
         changes += [
             f"{kind}_teacher={workspace.teacher_path(kind)}"

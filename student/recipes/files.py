@@ -48,9 +48,11 @@ def apply_overrides(recipe: TrainConfig, assignments: Iterable[str]) -> TrainCon
     Values are written as in TOML; text needs no quotes, and a list no brackets (`milestones=3,5`).
 
     Raises:
-        ValueError: not of this form, an unknown key (the nearest is named), a wrong type or value.
+        ValueError: not of this form, an unknown key (the nearest is named), a wrong type or value, or a reading of
+            KINet for a TSN, which would take no notice.
     """
     table = _recipe_to_table(recipe)
+    readings = []
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -60,8 +62,13 @@ def apply_overrides(recipe: TrainConfig, assignments: Iterable[str]) -> TrainCon
         owner = KINetOptions if nested else TrainConfig
         name = inner_key if nested else key.strip()
         _check_key(name, owner, prefix="kinet." if nested else "")
+        if nested:
+            readings.append(key.strip())
         (table[_KINET_TABLE] if nested else table)[name] = _parse_value(text.strip(), get_type_hints(owner)[name])
-    return recipe_from_table(table)
+    changed = recipe_from_table(table)
+    if readings and changed.model == "tsn":
+        raise ValueError(f"{', '.join(readings)}: a reading of KINet, which model tsn has not; leave it out")
+    return changed
 
 
 def recipe_from_table(table: Mapping[str, Any]) -> TrainConfig:

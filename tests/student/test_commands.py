@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,7 @@ def test_train_then_evaluate(workspace: Path, capsys: pytest.CaptureFixture[str]
     assert code == 0
     assert "top-1" in out
     assert "4 videos, none missing" in out
+    assert "calibration error" in out and "lies between" not in out
     again = train(capsys, workspace, *SMALL, "--run", "r")
     assert again[0] == 1
     assert "run r exists already" in again[2]
@@ -138,6 +140,10 @@ def test_videos_that_the_copy_lacks_count_as_missing(workspace: Path, capsys: py
     code, _, err = call(capsys, *arguments)
     assert code == 1
     assert "2 of 4 videos have no score ({'missing': 1, 'empty_file': 1})" in err
+    shown = call(capsys, *(part for part in arguments if part != "--json"), "--max-missing", "0.5")[1]
+    assert "2 videos, 2 missing {'missing': 1, 'empty_file': 1}" in shown
+    low, high = re.findall(r"lies between ([\d.]+)% .* and ([\d.]+)%", shown)[0]
+    assert float(high) - float(low) == 50
     code, out, err = call(capsys, *arguments, "--max-missing", "0.5")
     assert code == 0, err
     result = json.loads(out)

@@ -44,9 +44,10 @@ def test_every_recipe_survives_its_file(name: str, tmp_path: Path) -> None:
 
 
 def test_changes_are_typed() -> None:
-    changes = ["learning_rate=1", "milestones=3,5", "model=tsn", "freeze_batchnorm=true", "kinet.akg_relation=embedded"]
+    changes = ["learning_rate=1", "milestones=3,5", "model=kinet-fixed", "freeze_batchnorm=true"]
+    changes.append("kinet.akg_relation=embedded")
     recipe = apply_overrides(TrainConfig(), changes)
-    assert (recipe.learning_rate, recipe.milestones, recipe.model) == (1.0, (3, 5), "tsn")
+    assert (recipe.learning_rate, recipe.milestones, recipe.model) == (1.0, (3, 5), "kinet-fixed")
     assert recipe.freeze_batchnorm is True
     assert recipe.kinet.akg_relation == "embedded"
     assert apply_overrides(TrainConfig(), ["milestones=[]"]).milestones == ()
@@ -102,6 +103,14 @@ def test_an_input_size_that_a_backbone_cannot_take_names_one_that_it_can() -> No
         apply_overrides(read_recipe("small"), ["backbone=bninception"])
     with pytest.raises(ValueError, match="inceptionv3 takes 75 or more, found 74"):
         apply_overrides(TrainConfig(), ["backbone=inceptionv3", "input_size=74"])
+
+
+def test_a_tsn_refuses_readings_that_it_would_ignore(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"kinet.akg_scaled: a reading of KINet, which model tsn has not"):
+        apply_overrides(read_recipe("small"), ["kinet.akg_scaled=true", "model=tsn"])
+    path = tmp_path / "mine.toml"  # a recipe may serve both models
+    path.write_text("[kinet]\nakg_scaled = true\n")
+    assert apply_overrides(read_recipe(str(path)), ["model=tsn"]).model == "tsn"
 
 
 def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:

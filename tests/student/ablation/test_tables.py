@@ -94,6 +94,13 @@ def test_inceptionv3_is_given_its_own_input_size_unless_the_user_chooses() -> No
     assert input_size("input_size=160") == 160
 
 
+def test_readings_change_the_rows_of_kinet_alone() -> None:
+    request = AblationRequest(table=2, overrides=("kinet.akg_scaled=true",))
+    workspace = Workspace.locate("/nonexistent")
+    found = {row.key: row_recipe(workspace, request, row).kinet.akg_scaled for row in table_rows(2)}
+    assert found == {"tsn": False, "tsn-wide": False, "kinet": True, "kinet-full": True}
+
+
 @pytest.mark.parametrize(
     ("number", "backbone", "message"), [(5, None, "one of 1, 2, 3, 4"), (1, "resnet5", "resnet50")]
 )
