@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from manifests import kinetics, ucf101
+from manifests import hmdb51, kinetics, ucf101
 from manifests.catalogue import VIDEO_DATASETS, require_video_dataset
 from manifests.draft import ManifestDraft
 from manifests.errors import ManifestError
@@ -17,12 +17,12 @@ def draft_manifest(dataset: str, videos_dir: Path, annotation_paths: Sequence[Pa
     """Read a data set's annotations and match them with its videos.
 
     Args:
-        dataset: kinetics400, ucf101, jhmdb or folder ("synthetic" is made by `manifests.synthetic.write_synthetic`).
+        dataset: kinetics400, ucf101, hmdb51, jhmdb or folder ("synthetic" is made by
+            `manifests.synthetic.write_synthetic`).
         videos_dir: the folder of the videos.
-        annotation_paths: kinetics400: CSV files or a folder of them; ucf101, jhmdb: the folder of the lists; folder:
-        mmaction2
-            lists, or none for a tree of class folders. Where none is given, they are looked for in and beside
-            `videos_dir`.
+        annotation_paths: kinetics400: CSV files or a folder of them; ucf101, hmdb51, jhmdb: the folder of the lists;
+            folder: lists of `path label`, or none for a tree of class folders. Where none is given, they are looked for
+            in and beside `videos_dir`.
 
     Raises:
         UnknownDatasetError: not a data set of videos.
@@ -34,6 +34,10 @@ def draft_manifest(dataset: str, videos_dir: Path, annotation_paths: Sequence[Pa
     if dataset == "ucf101":
         names = ucf101.ANNOTATIONS_DIR_NAMES
         return ucf101.read_ucf101(_lists_dir(dataset, "classInd.txt", names, videos_dir, annotation_paths), videos_dir)
+    if dataset == "hmdb51":
+        places = hmdb51.ANNOTATIONS_DIR_NAMES
+        lists_dir = _lists_dir(dataset, hmdb51.LIST_PATTERN, places, videos_dir, annotation_paths)
+        return hmdb51.read_hmdb51(lists_dir, videos_dir)
     if dataset == "jhmdb":
         return read_jhmdb(_lists_dir(dataset, "classes.txt", (".",), videos_dir, annotation_paths), videos_dir)
     if dataset == "folder":
@@ -77,14 +81,17 @@ def _kinetics_files(videos_dir: Path, annotation_paths: Sequence[Path]) -> list[
 def _lists_dir(
     dataset: str, list_name: str, folder_names: Sequence[str], videos_dir: Path, annotation_paths: Sequence[Path]
 ) -> Path:
-    """Return the folder that holds `list_name`: the one given, else the first of those in and beside the videos."""
+    """Return the folder that holds `list_name`: the one given, else the first of those in and beside the videos.
+
+    `list_name` may be a pattern.
+    """
     if annotation_paths:
         # A file of the folder stands for the folder.
         folders = [path if path.is_dir() or not path.exists() else path.parent for path in annotation_paths]
     else:
         folders = [base / name for base in (videos_dir, videos_dir.parent) for name in folder_names]
     for folder in folders:
-        if (folder / list_name).is_file():
+        if next(folder.glob(list_name), None) is not None:
             return folder
     raise ManifestError(
         f"{dataset}: no {list_name} in {', '.join(str(folder) for folder in folders)}; "

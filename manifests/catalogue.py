@@ -8,6 +8,7 @@ from manifests.errors import UnknownDatasetError
 VIDEO_DATASETS = {
     "kinetics400": "Kinetics-400: 400 actions, some 260,000 clips of 10 s; official CSV files and a folder of clips",
     "ucf101": "UCF-101: 101 actions, 13,320 clips, three official folds",
+    "hmdb51": "HMDB51: 51 actions, 6,766 clips, three official folds",
     "jhmdb": "J-HMDB: 21 actions, 928 clips with outlined people, three official folds",
     "folder": "any <class>/<video> or <split>/<class>/<video> tree, or mmaction2 lists of `path label`",
     "synthetic": "drawn figures in drawn scenes, made by this project from a seed; for demos and tests only",

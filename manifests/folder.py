@@ -1,5 +1,6 @@
 """Any folder of videos: ``<class>/<video>``, ``<split>/<class>/<video>``, or mmaction2 lists of ``path label``."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from manifests.draft import ManifestDraft, MissingReason, MissingVideo, make_draft
 from manifests.errors import ManifestError
 from manifests.folder_index import no_videos, require_folder, walk_videos
+from manifests.folds import join_folds
 from manifests.record import VideoRecord
 from manifests.textlines import read_lines
 
@@ -20,6 +22,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+_FOLD = re.compile(r"(?:split|fold|train|val|test)(?:list)?[-_]?0*([1-9])(?!\d)")
 
 
 def read_folder(videos_dir: Path) -> ManifestDraft:
@@ -66,33 +69,46 @@ def read_folder(videos_dir: Path) -> ManifestDraft:
 def read_video_lists(list_paths: Sequence[Path], videos_dir: Path) -> ManifestDraft:
     """Read mmaction2 lists, one ``path label`` a line, paths relative to `videos_dir` or absolute.
 
-    The split is the first of train, val, test in the list's file name, else "train". A label's class name is the folder
-    its videos lie in when labels and folders go together one to one, else the label itself. A video_id is the listed
-    path without suffix (with it where two differ in nothing else); a repeated line is counted as "duplicate".
+    The split is the first of train, val, test in the list's file name, else "train". Numbers in the names
+    (``train1.txt``, ``testlist02.txt``, ``mine_train_split_3_videos.txt``) make folds, where every list has one and
+    there are several. A label's class name is the folder its videos lie in when labels and folders go together one to
+    one, else the label itself. A video_id is the listed path without suffix (with it where two differ in nothing else);
+    a line that a fold repeats is counted as "duplicate".
 
     Raises:
-        ManifestError: a list or the folder is missing, a line is malformed, or no line is there.
+        ManifestError: a list or the folder is missing, a line is malformed, no line is there, folds have a gap, or a
+            video has another label in another fold.
     """
     require_folder(videos_dir)
-    listed: dict[str, tuple[str, int]] = {}
+    label_of: dict[str, int] = {}
+    folds: dict[int, dict[str, str]] = {}
     repeated: list[str] = []
-    for list_path in list_paths:
-        split = _guess_split(list_path)
+    for list_path, fold in zip(list_paths, _guess_folds(list_paths), strict=True):
+        split_of = folds.setdefault(fold, {})
         for line, text in read_lines(list_path):
             path, label = _parse_line(list_path, line, text)
-            if path in listed:
+            if path in split_of:
                 repeated.append(path)
+            elif label_of.setdefault(path, label) != label:
+                raise ManifestError(
+                    f"{list_path}, line {line}: {path} has label {label}, and {label_of[path]} in another fold's list"
+                )
             else:
-                listed[path] = (split, label)
-    if not listed:
+                split_of[path] = _guess_split(list_path)
+    if not label_of:
         raise ManifestError(f"{', '.join(str(path) for path in list_paths)}: no line; expected `path label`")
     root = videos_dir.absolute()
-    video_ids = _make_ids(list(listed))
-    class_names = _name_classes({path: label for path, (_, label) in listed.items()})
-    candidates = [
-        VideoRecord(video_ids[path], root / path, split, label, class_names[label])
-        for path, (split, label) in listed.items()
-    ]
+    video_ids = _make_ids(list(label_of))
+    class_names = _name_classes(label_of)
+    candidates = join_folds(
+        [
+            [
+                VideoRecord(video_ids[path], root / path, split, label_of[path], class_names[label_of[path]])
+                for path, split in split_of.items()
+            ]
+            for _, split_of in sorted(folds.items())
+        ]
+    )
     return make_draft(
         candidates, [MissingVideo(video_ids[path], root / path, MissingReason.DUPLICATE) for path in repeated]
     )
@@ -109,6 +125,20 @@ def _guess_split(list_path: Path) -> str:
     name = list_path.stem.lower()
     found = [(name.index(split), split) for split in ("train", "val", "test") if split in name]
     return min(found)[1] if found else "train"
+
+
+def _guess_folds(list_paths: Sequence[Path]) -> list[int]:
+    """Return each list's fold; all lists are of one fold where one has no number or all have the same."""
+    found = [_FOLD.search(path.stem.lower()) for path in list_paths]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) < len(list_paths) or len(set(numbers)) < 2:
+        return [1] * len(list_paths)
+    if set(numbers) != set(range(1, max(numbers) + 1)):
+        raise ManifestError(
+            f"{', '.join(path.name for path in list_paths)}: folds {', '.join(map(str, sorted(set(numbers))))} found, "
+            "expected 1, 2, ... without a gap"
+        )
+    return numbers
 
 
 def _name_classes(label_of_path: dict[str, int]) -> dict[int, str]:

@@ -1,5 +1,6 @@
 """Official folds joined: one record a video, with its split in every fold."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,4 +24,13 @@ def join_folds(folds: Sequence[Sequence[VideoRecord]]) -> list[VideoRecord]:
     return [
         replace(record, split=splits_by_id[video_id][0], fold_splits=tuple(splits_by_id[video_id][1:]))
         for video_id, record in first_by_id.items()
+    ]
+
+
+def shorten_ids(records: Sequence[VideoRecord]) -> list[VideoRecord]:
+    """Replace the video_id ``class/stem`` by ``stem`` where no other clip has that stem."""
+    times_seen = Counter(record.path.stem for record in records)
+    return [
+        replace(record, video_id=record.path.stem) if times_seen[record.path.stem] == 1 else record
+        for record in records
     ]

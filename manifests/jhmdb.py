@@ -1,13 +1,11 @@
 """J-HMDB: ``classes.txt``, ``splits/{train,test}{1,2,3}.txt`` with lines ``class/clip.mp4 class_id``, and the clips."""
 
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from manifests.draft import ManifestDraft
 from manifests.errors import ManifestError
 from manifests.folder_index import index_folder
-from manifests.folds import join_folds
+from manifests.folds import join_folds, shorten_ids
 from manifests.locate import locate_clips
 from manifests.record import VideoRecord
 from manifests.textlines import read_lines
@@ -34,16 +32,7 @@ def read_jhmdb(annotations_dir: Path, videos_dir: Path) -> ManifestDraft:
         + _read_list(splits_dir / f"test{fold}.txt", "test", class_names)
         for fold in range(1, num_folds + 1)
     ]
-    return locate_clips(_shorten_ids(join_folds(folds)), index_folder(videos_dir))
-
-
-def _shorten_ids(records: list[VideoRecord]) -> list[VideoRecord]:
-    """Replace ``class/stem`` by ``stem`` where no other clip has that stem."""
-    times_seen = Counter(record.path.stem for record in records)
-    return [
-        replace(record, video_id=record.path.stem) if times_seen[record.path.stem] == 1 else record
-        for record in records
-    ]
+    return locate_clips(shorten_ids(join_folds(folds)), index_folder(videos_dir))
 
 
 def _read_list(path: Path, split: str, class_names: list[str]) -> list[VideoRecord]:

@@ -63,7 +63,7 @@ def build(
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Write the manifest of DATASET: kinetics400, ucf101, jhmdb, folder or synthetic.
+    """Write the manifest of DATASET: kinetics400, ucf101, hmdb51, jhmdb, folder or synthetic.
 
     Says how many videos are missing and why; they are listed in <workspace>/manifests/NAME.missing.csv.
     """

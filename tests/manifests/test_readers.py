@@ -228,7 +228,34 @@ def test_classes_and_limits_keep_the_official_order(tmp_path: Path) -> None:
         select(draft, classes=["e"])
 
 
-@pytest.mark.parametrize("dataset", ["ucf101", "jhmdb", "kinetics400"])
+def test_numbered_lists_are_folds(tmp_path: Path) -> None:
+    """`train1`, `test01`, `train_split_2`: every video has its split in each fold, "unused" where none lists it."""
+    for clip in "abc":
+        make_file(tmp_path / "videos" / "run" / f"{clip}.mp4")
+    lists = {"train1": "ab", "test01": "c", "mine_train_split_2_videos": "c", "mine_test_split_2_videos": "b"}
+    for name, clips in lists.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"run/{clip}.mp4 0\n" for clip in clips))
+    paths = [tmp_path / f"{name}.txt" for name in lists]
+    draft = draft_manifest("folder", tmp_path / "videos", paths)
+    splits = {record.video_id: (record.split, *record.fold_splits) for record in draft.records}
+    assert splits == {"run/a": ("train", "unused"), "run/b": ("train", "test"), "run/c": ("test", "train")}
+    assert not draft.missing
+    (tmp_path / "train_split_3.txt").write_text("run/a.mp4 1\n")
+    with pytest.raises(ManifestError, match=r"run/a.mp4 has label 1, and 0 in another fold's list"):
+        draft_manifest("folder", tmp_path / "videos", [*paths, tmp_path / "train_split_3.txt"])
+    with pytest.raises(ManifestError, match="folds 1, 3 found, expected 1, 2"):
+        draft_manifest("folder", tmp_path / "videos", [paths[0], tmp_path / "train_split_3.txt"])
+
+
+@pytest.mark.parametrize("name", ["kinetics400_train_list.txt", "train2017.txt", "train_256p.txt", "train_split_2.txt"])
+def test_numbers_that_are_no_folds_make_none(tmp_path: Path, name: str) -> None:
+    make_file(tmp_path / "videos" / "run" / "a.mp4")
+    (tmp_path / name).write_text("run/a.mp4 0\n")
+    record = draft_manifest("folder", tmp_path / "videos", [tmp_path / name]).records[0]
+    assert (record.split, record.fold_splits) == ("train", ())
+
+
+@pytest.mark.parametrize("dataset", ["ucf101", "hmdb51", "jhmdb", "kinetics400"])
 def test_missing_annotations_name_the_option(tmp_path: Path, dataset: str) -> None:
     make_file(tmp_path / "x.mp4")
     with pytest.raises(ManifestError, match="--annotations"):
