@@ -26,10 +26,10 @@ PLAN = """
 import sys
 from pathlib import Path
 from pipeline.datasets import load_dataset
-from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
+from pipeline.label.plan import Plan, even_sizes, manifest_digest, partition, write_plan
 from pipeline.workspace import Workspace
 records = load_dataset(Workspace.locate(sys.argv[1]), sys.argv[2])
-plan = Plan(sys.argv[2], 128, {"manifest": manifest_digest(records)}, partition(records, 128))
+plan = Plan(sys.argv[2], 128, {"manifest": manifest_digest(records)}, partition(records, even_sizes(records, 128)))
 write_plan(Path(sys.argv[3]), plan)
 """
 
@@ -48,7 +48,7 @@ def make_workspace(folder: str, num_shards: int) -> None:
     # Here, and called in a process of its own: a program that this one starts would begin with this one's peak memory.
     from manifests import VideoRecord, write_manifest
     from pipeline.label.local import LocalPool
-    from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
+    from pipeline.label.plan import Plan, even_sizes, manifest_digest, partition, write_plan
     from pipeline.label.settings import LabelSettings, TeacherSettings
     from pipeline.label.teacher_files import digest_teacher_files
     from pipeline.shards import Receipt, VideoOutcome, write_receipt
@@ -82,7 +82,7 @@ def make_workspace(folder: str, num_shards: int) -> None:
     shards_dir = workspace.shards_dir(DATASET)
     with LocalPool(settings, LabelSettings(), shards_dir) as pool:
         ingredients = {"manifest": manifest_digest(records), **pool.describe(measure=False).ingredients}
-    shards = partition(records, VIDEOS_PER_SHARD)
+    shards = partition(records, even_sizes(records, VIDEOS_PER_SHARD))
     plan = Plan(DATASET, VIDEOS_PER_SHARD, ingredients, shards, digest_teacher_files(settings))
     write_plan(shards_dir, plan)
     for shard in plan.shards:

@@ -55,13 +55,14 @@ def check_set(checked: CheckedSet, choice: LabellingChoice) -> LabelCheck:
 def repair_bad(checked: CheckedSet, check: LabelCheck, workspace: Workspace, choice: LabellingChoice) -> LabelCheck:
     """Label the bad shards again and check them, and no other, once more."""
     from pipeline.label.check import check_again, require_plan
+    from pipeline.label.goals import RedoShards
     from pipeline.label.job import LabelJob
 
     for shard in check.shards.bad:
         click.echo(f"{shard.name}: {shard.faults[0].message}; to be labelled again", err=True)
     folder, names = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
     plan = require_plan(folder, checked.dataset, checked.records)
-    job = LabelJob(checked.dataset, checked.records, folder, redo=names)
+    job = LabelJob(checked.dataset, checked.records, folder, goal=RedoShards(names))
     run_labelling(job, choose_product(workspace, choice, checked.labels, plan), choice)
     way_out = "the bad shards were labelled again; run kinet-pipeline verify to check them"
     with watch(f"verify {checked.dataset}", "shards", choice, way_out) as display:

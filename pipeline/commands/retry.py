@@ -53,13 +53,14 @@ def retry(
     """Try quarantined videos again, in the shards that are committed; the labels of all others are kept as they are."""
     from pipeline.datasets import load_dataset, require_split
     from pipeline.label.check import require_plan
+    from pipeline.label.goals import RetryQuarantined
     from pipeline.label.job import LabelJob
     from pipeline.label.sets import meant_set
 
     records, labels = load_dataset(workspace, dataset), meant_set(workspace, dataset, teachers, flow)
     require_split(dataset, records, split)
     plan = require_plan(labels.shards_dir, dataset, records)
-    job = LabelJob(dataset, records, labels.shards_dir, split, retry_reasons=frozenset(reasons))
+    job = LabelJob(dataset, records, labels.shards_dir, split, goal=RetryQuarantined(frozenset(reasons)))
     report = run_labelling(job, choose_product(workspace, choice, labels, plan), choice)
     if as_json:
         run = {"retried": report.retried, "seconds": round(report.seconds, 3)}

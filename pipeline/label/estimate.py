@@ -12,8 +12,9 @@ from pipeline.errors import KinetError
 from pipeline.label.bottleneck import Bottleneck, find_bottleneck
 from pipeline.label.description import WorkerResources
 from pipeline.label.forecast import RANGE_LEVEL, Figure, Forecast, SampleGroup, Whole, forecast
-from pipeline.label.job import USUAL_FRAMES_PER_VIDEO, choose_videos_per_shard, shard_header
-from pipeline.label.plan import Plan, PlannedShard, partition
+from pipeline.label.job import shard_header
+from pipeline.label.plan import Plan, PlannedShard
+from pipeline.label.shard_sizes import USUAL_FRAMES_PER_VIDEO, choose_sizes
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.shards import Receipt, ShardWriter
@@ -177,12 +178,12 @@ def estimate_labelling(
         )
     worker_sec = sum(group.seconds for group in groups)
     probed = [record.num_frames for record in records if record.num_frames is not None]
-    size = choose_videos_per_shard(records, sum(group.frames for group in groups) / worker_sec)
+    sizes = choose_sizes(records, sum(group.frames for group in groups) / worker_sec)
     whole = Whole(
         known_frames=sum(probed),
         unprobed_videos=len(records) - len(probed),
         workers=resources.num_workers,
-        shards=len(partition(records, size)),
+        shards=sum(len(of_split) for of_split in sizes.values()),
         bytes_per_empty_shard=empty_bytes,
     )
     stages = {

@@ -3,40 +3,37 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from manifests import VideoRecord
 from pipeline.errors import ManifestError, WorkspaceError
+from pipeline.label.goals import Goal, LabelMissing
 from pipeline.label.journal import forget_journals
 from pipeline.label.placing import place_leftovers, place_pair, sweep
 from pipeline.label.plan import (
-    MAX_VIDEOS_PER_SHARD,
     PLAN_NAME,
     Plan,
     check_ingredients,
     common_folder,
+    even_sizes,
     manifest_digest,
     partition,
     read_plan,
     write_plan,
 )
 from pipeline.label.progress import LabelProgress
+from pipeline.label.shard_sizes import MAX_VIDEOS_PER_SHARD, choose_sizes
 from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise, write_quarantine
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
-from pipeline.shards.verification import set_aside, verify_shard
 from pipeline.store import remove
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
-# A shard is what a kill can lose: about ten minutes of one worker.
-MAX_SHARD_SEC = 600.0
-# What a Kinetics clip has, for data sets whose videos were not probed.
-USUAL_FRAMES_PER_VIDEO = 300
 # How old the list of quarantined videos may be while shards are committed.
 QUARANTINE_SEC = 60.0
 
@@ -50,10 +47,8 @@ class LabelJob:
         records: every row of its manifest.
         shards_dir: where shards, receipts and the plan go.
         split: the only split to label, or None for all.
-        retry_reasons: None to label what is not labelled; else to try quarantined videos of committed shards again,
-            those with these reasons, or with an empty set all.
-        redo: names of committed shards that are bad: they are set aside and labelled again, and nothing else is.
         videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
+        goal: what it is to do.
         teacher_files: `digest_teacher_files` of the teachers; None where a job must be given to workers to see whether
             something is left of it.
         rival_dirs: folders of other sets of the same teachers' labels; where one is begun, this job is not.
@@ -64,8 +59,7 @@ class LabelJob:
     shards_dir: Path
     split: str | None = None
     videos_per_shard: int | None = None
-    redo: frozenset[str] = frozenset()
-    retry_reasons: frozenset[str] | None = None
+    goal: Goal = field(default_factory=LabelMissing)
     teacher_files: str | None = None
     rival_dirs: tuple[Path, ...] = ()
 
@@ -127,8 +121,8 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
 
 
 def _unchanged_plan(job: LabelJob) -> Plan | None:
-    """Read the plan of a job without bad shards; None where its labels might now come out otherwise."""
-    if job.redo or job.teacher_files is None:
+    """Read the plan of a job whose receipts say all; None where its labels might now come out otherwise."""
+    if not job.goal.told_by_receipts or job.teacher_files is None:
         return None
     plan = read_plan(job.shards_dir, job.dataset, job.records)
     if plan is None or plan.teacher_files != job.teacher_files:
@@ -151,8 +145,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
         place_leftovers(job.shards_dir, plan.fingerprint, {shard.name for shard in plan.shards})
-        for name in _still_bad(job, plan):
-            set_aside(job.shards_dir, name)
+        job.goal.make_way(job.shards_dir, plan)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
         tasks = _find_tasks(job, plan, receipts)
         sweep(job.shards_dir, tasks)
@@ -200,8 +193,12 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
                 "away, or label into another workspace"
             )
         return plan
-    size = job.videos_per_shard or choose_videos_per_shard(job.records, description.frames_per_sec)
-    plan = Plan(job.dataset, size, ingredients, partition(job.records, size), job.teacher_files)
+    if job.videos_per_shard is None:
+        sizes = choose_sizes(job.records, description.frames_per_sec)
+    else:
+        sizes = even_sizes(job.records, job.videos_per_shard)
+    most_videos = job.videos_per_shard or MAX_VIDEOS_PER_SHARD
+    plan = Plan(job.dataset, most_videos, ingredients, partition(job.records, sizes), job.teacher_files)
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
     _require_no_rival(job)
@@ -228,16 +225,6 @@ def _require_videos(job: LabelJob) -> None:
         raise WorkspaceError(f"the folder of the videos, {folder}, does not exist; is its disk mounted?")
 
 
-def choose_videos_per_shard(records: Sequence[VideoRecord], frames_per_sec: float | None) -> int:
-    """Choose the largest power of two up to 128 that keeps a shard near ten minutes of one worker's work."""
-    probed = [record.num_frames for record in records if record.num_frames is not None]
-    frames_per_video = sum(probed) / len(probed) if probed else USUAL_FRAMES_PER_VIDEO
-    size = MAX_VIDEOS_PER_SHARD
-    while frames_per_sec is not None and size > 1 and size * frames_per_video / frames_per_sec > MAX_SHARD_SEC:
-        size //= 2
-    return size
-
-
 def shard_header(plan: Plan, split: str) -> ShardHeader:
     """Return the root attributes of a split's shards."""
     return ShardHeader(
@@ -255,31 +242,8 @@ def shard_header(plan: Plan, split: str) -> ShardHeader:
     )
 
 
-def _still_bad(job: LabelJob, plan: Plan) -> list[str]:
-    """List the shards to redo that are bad now that nobody else writes: another run may have replaced one since."""
-    planned = {shard.name: [record.video_id for record in shard.records] for shard in plan.shards}
-    return [
-        name
-        for name in sorted(job.redo)
-        if name not in planned
-        or verify_shard(job.shards_dir / f"{name}.json", fingerprint=plan.fingerprint, video_ids=planned[name])
-    ]
-
-
 def _find_tasks(job: LabelJob, plan: Plan, receipts: dict[str, Receipt]) -> list[ShardTask]:
     """List what the job has to do."""
     shards = plan.of_split(job.split)
     headers = {split: shard_header(plan, split) for split in {shard.split for shard in shards}}
-    if job.retry_reasons is None:
-        wanted = [shard for shard in shards if not job.redo or shard.name in job.redo]
-        return [ShardTask(shard, headers[shard.split]) for shard in wanted if shard.name not in receipts]
-    tasks = []
-    for shard in shards:
-        again = frozenset(
-            outcome.video_id
-            for outcome in (receipts[shard.name].outcomes if shard.name in receipts else ())
-            if outcome.outcome == "quarantined" and (not job.retry_reasons or outcome.reason in job.retry_reasons)
-        )
-        if again:
-            tasks.append(ShardTask(shard, headers[shard.split], again))
-    return tasks
+    return [ShardTask(shard, headers[shard.split], again) for shard, again in job.goal.choose(shards, receipts)]

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from manifests import VideoRecord
@@ -13,7 +14,6 @@ from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.store import make_dir, read_files, write_atomically
 
 PLAN_NAME = "plan.json"
-MAX_VIDEOS_PER_SHARD = 128
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,36 @@ class Plan:
         return chosen
 
 
-def partition(records: Sequence[VideoRecord], videos_per_shard: int) -> tuple[PlannedShard, ...]:
-    """Cut each split, in manifest order, into shards of at most `videos_per_shard` videos."""
+def even_sizes(records: Sequence[VideoRecord], videos_per_shard: int) -> dict[str, list[int]]:
+    """Cut each split into shards of so many videos, the last one smaller."""
     if videos_per_shard < 1:
         raise ValueError(f"videos_per_shard is {videos_per_shard}; give 1 or more")
+    left: dict[str, int] = {}
+    for record in records:
+        left[record.split] = left.get(record.split, 0) + 1
+    return {
+        split: [min(videos_per_shard, count - start) for start in range(0, count, videos_per_shard)]
+        for split, count in left.items()
+    }
+
+
+def partition(records: Sequence[VideoRecord], sizes: Mapping[str, Sequence[int]]) -> tuple[PlannedShard, ...]:
+    """Cut each split, in manifest order, into shards of so many videos.
+
+    Raises:
+        ValueError: the sizes are not those of these videos.
+    """
     by_split: dict[str, list[VideoRecord]] = {}
     for record in records:
         by_split.setdefault(record.split, []).append(record)
+    found, wanted = ({name: len(rows) for name, rows in by_split.items()}, {name: sum(sizes[name]) for name in sizes})
+    if found != wanted or min(min(of_split) for of_split in sizes.values()) < 1:
+        raise ValueError(f"sizes for {wanted} videos of each split, there are {found}")
     shards = []
     for split, members in by_split.items():
-        count = -(-len(members) // videos_per_shard)
-        for index in range(count):
-            chosen = members[index * videos_per_shard : (index + 1) * videos_per_shard]
-            shards.append(PlannedShard(split, index, count, tuple(chosen)))
+        ends = list(accumulate(sizes[split]))
+        for index, (start, end) in enumerate(pairwise([0, *ends])):
+            shards.append(PlannedShard(split, index, len(ends), tuple(members[start:end])))
     return tuple(shards)
 
 
@@ -107,6 +124,10 @@ def manifest_digest(records: Sequence[VideoRecord]) -> str:
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
+def _split_of(shard: PlannedShard) -> str:
+    return shard.split
+
+
 def common_folder(records: Sequence[VideoRecord]) -> str:
     """Return the innermost folder that holds every video; there must be one."""
     return os.path.commonpath({os.path.dirname(record.path) for record in records})  # noqa: PTH120 - 260,000 of them
@@ -122,6 +143,9 @@ def write_plan(shards_dir: Path, plan: Plan) -> None:
         "videos_per_shard": plan.videos_per_shard,
         "videos": plan.num_videos,
         "shards": {shard.split: shard.count for shard in plan.shards},
+        "shard_videos": {
+            split: [len(shard.records) for shard in shards] for split, shards in groupby(plan.shards, _split_of)
+        },
         "teacher_files": plan.teacher_files,
     }
     make_dir(shards_dir)
@@ -155,7 +179,12 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
             f"{len(records)} now; or other paths, splits or labels); restore the manifest that the labels in "
             f"{shards_dir} belong to, or label into another workspace"
         )
-    shards = partition(records, videos_per_shard)
+    # The plan of an older program has shards of one size.
+    sizes = content.get("shard_videos") or even_sizes(records, videos_per_shard)
+    try:
+        shards = partition(records, sizes)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise PlanError(f"{path}: not a plan ({error}); restore it, or move {shards_dir} away to start anew") from error
     return Plan(dataset, videos_per_shard, ingredients, shards, content.get("teacher_files"))
 
 

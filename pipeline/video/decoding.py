@@ -81,6 +81,13 @@ class VideoFile:
         """Average frames per second; None where the container does not say."""
         return float(self.stream.average_rate) if self.stream.average_rate else None
 
+    @property
+    def header_frames(self) -> int | None:
+        """Frames that the header states, or that its duration comes to; None where it has neither."""
+        if self.report.declared_frames is None and self.fps and self._container.duration:
+            return round(self._container.duration / av.time_base * self.fps)
+        return self.report.declared_frames
+
     def frames(self) -> Iterator[tuple[NDArray[np.uint8], bool]]:
         """Yield every frame in order, and whether it is undamaged.
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from manifests import VideoRecord, write_manifest
+from pipeline.label.goals import RetryQuarantined
 from pipeline.label.job import LabelJob, LabelReport, run_label_job
 from pipeline.label.local import LocalPool
 from pipeline.label.progress import LabelProgress
@@ -50,7 +51,7 @@ class Bench:
 
     def retry(self, *reasons: str, on_progress: Callable[[LabelProgress], None] = lambda _: None) -> LabelReport:
         """Try quarantined videos again."""
-        job = LabelJob("mix", self.records, self.shards_dir, retry_reasons=frozenset(reasons))
+        job = LabelJob("mix", self.records, self.shards_dir, goal=RetryQuarantined(frozenset(reasons)))
         with LocalPool(self.teachers, LabelSettings(batch_size=8), self.shards_dir) as pool:
             return run_label_job(job, pool, on_progress)
 

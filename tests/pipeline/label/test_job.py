@@ -11,10 +11,11 @@ import torch
 
 from manifests import read_manifest
 from pipeline.errors import ManifestError, PlanError, TeacherError, WorkspaceError
-from pipeline.label.job import LabelJob, choose_videos_per_shard, report_if_done, run_label_job, shard_header
+from pipeline.label.goals import RedoShards
+from pipeline.label.job import LabelJob, report_if_done, run_label_job, shard_header
 from pipeline.label.local import LocalPool
 from pipeline.label.placing import attempt_paths
-from pipeline.label.plan import Plan, manifest_digest, partition, write_plan
+from pipeline.label.plan import Plan, even_sizes, manifest_digest, partition, write_plan
 from pipeline.label.progress import LabelProgress
 from pipeline.label.sets import rival_dirs
 from pipeline.label.settings import LabelSettings
@@ -101,7 +102,7 @@ def test_a_shard_without_its_receipt_is_made_again(bench: Bench) -> None:
 def test_what_workers_knew_outlives_them_until_the_shard_is_committed(bench: Bench) -> None:
     with LocalPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
         ingredients = {"manifest": manifest_digest(bench.records), **pool.describe(measure=False).ingredients}
-        plan = Plan("mix", 8, ingredients, partition(bench.records, 8))
+        plan = Plan("mix", 8, ingredients, partition(bench.records, even_sizes(bench.records, 8)))
         write_plan(bench.shards_dir, plan)
         shard = plan.shards[0]
         # The driver is killed before it commits what this yields.
@@ -171,7 +172,7 @@ def test_a_factory_that_is_not_there(bench: Bench) -> None:
 
 @pytest.mark.parametrize("size", [1, 4, 128])
 def test_the_partition_holds_each_video_once_in_order(bench: Bench, size: int) -> None:
-    shards = partition(bench.records, size)
+    shards = partition(bench.records, even_sizes(bench.records, size))
     for split in ("train", "val"):
         members = [record for record in bench.records if record.split == split]
         mine = [shard for shard in shards if shard.split == split]
@@ -179,14 +180,6 @@ def test_the_partition_holds_each_video_once_in_order(bench: Bench, size: int) -
         assert [shard.index for shard in mine] == list(range(mine[0].count)) == list(range(len(mine)))
         assert all(len(shard.records) == size for shard in mine[:-1])
     assert len({shard.name for shard in shards}) == len(shards)
-
-
-def test_shards_hold_ten_minutes_of_work_at_most(bench: Bench) -> None:
-    probed = [dataclasses.replace(record, num_frames=100) for record in bench.records]
-    assert choose_videos_per_shard(probed, 1000.0) == 128
-    assert choose_videos_per_shard(probed, None) == 128
-    assert choose_videos_per_shard(probed, 2.0) == 8
-    assert choose_videos_per_shard(probed, 0.001) == 1
 
 
 def test_an_empty_manifest_fixes_no_plan(bench: Bench) -> None:
@@ -259,7 +252,9 @@ def test_a_shard_that_is_good_by_now_is_not_labelled_again(bench: Bench) -> None
     before = bench.shard_bytes()
     good, bad = sorted(before)[:2]
     (bench.shards_dir / bad).write_bytes(before[bad][:-1])
-    job = LabelJob("mix", bench.records, bench.shards_dir, redo=frozenset({Path(good).stem, Path(bad).stem}))
+    job = LabelJob(
+        "mix", bench.records, bench.shards_dir, goal=RedoShards(frozenset({Path(good).stem, Path(bad).stem}))
+    )
     with LocalPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
         run_label_job(job, pool, lambda _: None)
     assert bench.shard_bytes() == before

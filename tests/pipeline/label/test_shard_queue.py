@@ -8,7 +8,7 @@ import pytest
 from manifests import VideoRecord
 from pipeline.errors import LabellingError, Reason
 from pipeline.label.journal import Condemned, JournalHistory
-from pipeline.label.plan import partition
+from pipeline.label.plan import even_sizes, partition
 from pipeline.label.shard_queue import LATE_AFTER_SEC, MAX_CONDEMNED, MAX_DEATHS, MAX_FAILURES_IN_A_ROW, ShardQueue
 from pipeline.label.tasks import ShardTask
 from tests.pipeline.shards.made import make_header
@@ -27,7 +27,7 @@ def tasks(num_shards: int, videos_per_shard: int = 2, num_frames: tuple[int | No
         VideoRecord(f"v{i}", Path(f"/v{i}.mp4"), "train", 0, "c", num_frames=num_frames[i % len(num_frames)])
         for i in range(num_shards * videos_per_shard)
     ]
-    return [ShardTask(shard, make_header()) for shard in partition(records, videos_per_shard)]
+    return [ShardTask(shard, make_header()) for shard in partition(records, even_sizes(records, videos_per_shard))]
 
 
 def give_up(queue: ShardQueue) -> None:

@@ -1,0 +1,100 @@
+"""What a labelling job is for: labels that are missing, quarantined videos once more, or bad shards again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pipeline.label.plan import Plan, PlannedShard
+from pipeline.shards import Receipt
+from pipeline.shards.verification import set_aside, verify_shard
+
+
+class Goal(Protocol):
+    """What a job is to do.
+
+    Attributes:
+        told_by_receipts: whether the receipts alone say that nothing is left to do.
+    """
+
+    told_by_receipts: ClassVar[bool]
+
+    def make_way(self, shards_dir: Path, plan: Plan) -> None:
+        """Set aside what is to be made again; called once nobody else writes."""
+        ...
+
+    def choose(
+        self, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]
+    ) -> Iterator[tuple[PlannedShard, frozenset[str] | None]]:
+        """Choose shards, each with the videos to try again, or None for all of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelMissing:
+    """Label the shards that are not committed."""
+
+    told_by_receipts: ClassVar[bool] = True
+
+    def make_way(self, shards_dir: Path, plan: Plan) -> None:
+        """Do nothing."""
+
+    def choose(
+        self, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]
+    ) -> Iterator[tuple[PlannedShard, frozenset[str] | None]]:
+        """Choose every shard without a receipt."""
+        return ((shard, None) for shard in shards if shard.name not in receipts)
+
+
+@dataclass(frozen=True)
+class RetryQuarantined:
+    """Try quarantined videos of committed shards again.
+
+    Attributes:
+        reasons: of the videos to try; empty for all.
+    """
+
+    told_by_receipts: ClassVar[bool] = True
+    reasons: frozenset[str] = frozenset()
+
+    def make_way(self, shards_dir: Path, plan: Plan) -> None:
+        """Do nothing: a shard stays until its better one is made."""
+
+    def choose(
+        self, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]
+    ) -> Iterator[tuple[PlannedShard, frozenset[str] | None]]:
+        """Choose the committed shards that have such videos."""
+        for shard in shards:
+            again = frozenset(
+                outcome.video_id
+                for outcome in (receipts[shard.name].outcomes if shard.name in receipts else ())
+                if outcome.outcome == "quarantined" and (not self.reasons or outcome.reason in self.reasons)
+            )
+            if again:
+                yield shard, again
+
+
+@dataclass(frozen=True)
+class RedoShards:
+    """Set bad shards aside and label them again, and nothing else.
+
+    Attributes:
+        names: of committed shards that were found bad.
+    """
+
+    told_by_receipts: ClassVar[bool] = False
+    names: frozenset[str]
+
+    def make_way(self, shards_dir: Path, plan: Plan) -> None:
+        """Set those aside that are still bad: another run may have replaced one since."""
+        planned = {shard.name: [record.video_id for record in shard.records] for shard in plan.shards}
+        for name in sorted(self.names):
+            receipt_path = shards_dir / f"{name}.json"
+            if name not in planned or verify_shard(receipt_path, fingerprint=plan.fingerprint, video_ids=planned[name]):
+                set_aside(shards_dir, name)
+
+    def choose(
+        self, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]
+    ) -> Iterator[tuple[PlannedShard, frozenset[str] | None]]:
+        """Choose those that have no receipt any more."""
+        return ((shard, None) for shard in shards if shard.name in self.names and shard.name not in receipts)

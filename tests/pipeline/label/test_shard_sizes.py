@@ -1,0 +1,100 @@
+"""Shards of ten minutes' work: cut by the frames that videos have, whoever says so, and fixed by the plan."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from manifests import VideoRecord
+from pipeline.errors import PlanError
+from pipeline.label.plan import PLAN_NAME, Plan, even_sizes, manifest_digest, partition, read_plan, write_plan
+from pipeline.label.shard_sizes import USUAL_FRAMES_PER_VIDEO, choose_sizes, expect_frames
+from pipeline.video.headers import count_by_headers
+from tests.pipeline.label.conftest import Bench
+from tests.videos import moving_frames, write_video
+
+
+def made_records(counts: Sequence[int | None], split: str = "train") -> list[VideoRecord]:
+    return [
+        VideoRecord(f"{split}{i}", Path(f"/nowhere/{split}{i}.mp4"), split, 0, "class", num_frames=count)
+        for i, count in enumerate(counts)
+    ]
+
+
+def test_a_shard_is_ten_minutes_of_work_at_most() -> None:
+    clips = made_records([100] * 1000)
+    assert choose_sizes(clips, 1000.0) == choose_sizes(clips, None) == {"train": [128] * 7 + [104]}
+    # 2 frames a second are 1,200 in ten minutes; 1,024 is the power of two below.
+    assert choose_sizes(clips, 2.0) == {"train": [10] * 100}
+    assert choose_sizes(clips[:3], 0.001) == {"train": [1, 1, 1]}
+
+
+def test_two_measurements_of_one_machine_give_the_same_shards() -> None:
+    clips = made_records([300] * 500)
+    assert choose_sizes(clips, 17.0) == choose_sizes(clips, 21.0) != choose_sizes(clips, 40.0)
+
+
+def test_a_long_video_stands_alone_and_the_others_keep_their_company() -> None:
+    hours = 3 * 3600 * 30
+    records = [*made_records([300] * 10 + [hours] + [300] * 10), *made_records([hours, 300], "val")]
+    sizes = choose_sizes(records, 100.0)
+    assert sizes == {"train": [10, 1, 10], "val": [1, 1]}
+    shards = partition(records, sizes)
+    assert [record for shard in shards for record in shard.records] == records
+    assert [shard.name for shard in shards][:2] == ["train-00000-of-00003", "train-00001-of-00003"]
+
+
+def test_frames_that_nobody_counted_are_expected_from_headers_and_sizes(bench: Bench) -> None:
+    folder = bench.records[0].path.parent
+    long_path = write_video(folder / "long.mp4", moving_frames(400, seed=3))
+    records = [*bench.records, dataclasses.replace(bench.records[0], video_id="long", path=long_path)]
+    expected = dict(zip([record.video_id for record in records], expect_frames(records), strict=True))
+    assert expected["long"] == 400 and expected["good3"] == 40 and expected["cut"] == 60
+    assert expected["absent"] == expected["empty"] == USUAL_FRAMES_PER_VIDEO
+    # No header says how long a text is: its size does, roughly.
+    assert 0 < expected["text"] < 100
+    assert choose_sizes(records[-3:], 0.7)["train"][-1] == 1
+
+
+def test_a_file_whose_header_is_not_read_is_expected_by_its_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.label.shard_sizes.LARGEST_HEADERS", 1)
+    monkeypatch.setattr("pipeline.label.shard_sizes.SAMPLED_HEADERS", 1)
+    long, short = (record for record in bench.records if record.video_id in ("good3", "good5"))
+    sizes = {record.video_id: record.path.stat().st_size for record in (long, short)}
+    guessed = expect_frames([long, short])
+    assert guessed == [40, pytest.approx(40 * sizes["good5"] / sizes["good3"], abs=1)]
+
+
+def test_headers_of_whatever_files(bench: Bench, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.mp4")
+    good = {record.video_id: record.path for record in bench.records}
+    paths = [tmp_path / "fifo.mp4", good["good1"], good["text"], good["absent"], good["good3"]]
+    assert count_by_headers(paths, timeout_sec=60) == [None, 16, None, None, 40]
+    assert count_by_headers(paths, timeout_sec=0.01) == [None] * 5
+
+
+def test_the_plan_keeps_its_shards_whatever_is_found_out_later(bench: Bench) -> None:
+    sizes = {"train": [3, 5, 1], "val": [1, 1]}
+    plan = Plan("mix", 128, {"manifest": manifest_digest(bench.records)}, partition(bench.records, sizes))
+    write_plan(bench.shards_dir, plan)
+    assert read_plan(bench.shards_dir, "mix", bench.records) == plan
+    probed = [dataclasses.replace(record, num_frames=10**6) for record in bench.records]
+    found = read_plan(bench.shards_dir, "mix", probed)
+    assert found is not None and [len(shard.records) for shard in found.shards] == [3, 5, 1, 1, 1]
+
+
+def test_a_plan_of_an_older_program_has_shards_of_one_size(bench: Bench) -> None:
+    ingredients = {"manifest": manifest_digest(bench.records)}
+    plan = Plan("mix", 4, ingredients, partition(bench.records, even_sizes(bench.records, 4)))
+    write_plan(bench.shards_dir, plan)
+    path = bench.shards_dir / PLAN_NAME
+    content = json.loads(path.read_text())
+    old = {name: value for name, value in content.items() if name != "shard_videos"}
+    path.write_text(json.dumps(old))
+    assert read_plan(bench.shards_dir, "mix", bench.records) == plan
+    path.write_text(json.dumps({**content, "shard_videos": {"train": [4, 4], "val": [3]}}))
+    with pytest.raises(PlanError, match="not a plan"):
+        read_plan(bench.shards_dir, "mix", bench.records)
