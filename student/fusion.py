@@ -5,7 +5,7 @@ Shape suffixes: V videos, K classes.
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,30 +60,33 @@ def keep_common(streams: Sequence[Scores]) -> list[Scores]:
     ]
 
 
-def align_streams(streams: Sequence[Scores]) -> list[Scores]:
-    """Bring all streams into the first one's order of videos; raises ScoreError as `fuse_scores`."""
-    first = streams[0]
-    for number, stream in enumerate(streams[1:], start=2):
-        differing = set(first.video_ids) ^ set(stream.video_ids)
-        if differing:
-            raise ScoreError(
-                f"score files 1 and {number}: {len(differing)} videos are in one alone ({_named(differing)}); evaluate "
-                "both on the same split, or fuse what they share by --common"
-            )
+def align_streams(streams: Sequence[Scores], names: Sequence[str] = ()) -> list[Scores]:
+    """Bring all streams into the first one's order of videos; raises ScoreError as `fuse_scores`.
+
+    Args:
+        streams: one or more.
+        names: of the streams, for messages; none calls them stream 1, stream 2, ...
+    """
+    first, row_of_name = streams[0], _list_rows(streams[0])
+    names = names or [f"stream {number}" for number in range(1, len(streams) + 1)]
+    aligned = [first]
+    for name, stream in zip(names[1:], streams[1:], strict=True):
+        rows = _list_rows(stream)
+        lacks = {name: row_of_name.keys() - rows.keys(), names[0]: rows.keys() - row_of_name.keys()}
+        if any(lacks.values()):
+            told = "; ".join(f"{who} lacks {len(ids)} videos ({_named(ids)})" for who, ids in lacks.items() if ids)
+            raise ScoreError(f"{told}: evaluate both on the same split, or fuse what they share by --common")
         if stream.logits.shape[1] != first.logits.shape[1]:
             raise ScoreError(
-                f"score files 1 and {number}: {first.logits.shape[1]} and {stream.logits.shape[1]} classes; both must "
-                "be scores of the same classes"
+                f"{names[0]} and {name}: {first.logits.shape[1]} and {stream.logits.shape[1]} classes; both must be "
+                "scores of the same classes"
             )
-    aligned = [first]
-    for number, stream in enumerate(streams[1:], start=2):
-        row_of = {name: row for row, name in enumerate(stream.video_ids)}
-        other = _take(stream, [row_of[name] for name in first.video_ids], stream.missing)
-        wrong = [name for name, a, b in zip(first.video_ids, first.labels, other.labels, strict=True) if a != b]
+        other = _take(stream, [rows[video_id] for video_id in first.video_ids], stream.missing)
+        wrong = [video_id for video_id, a, b in zip(first.video_ids, first.labels, other.labels, strict=True) if a != b]
         if wrong:
             raise ScoreError(
-                f"score files 1 and {number}: {len(wrong)} videos have another true class in each ({_named(wrong)}); "
-                "they are of different manifests"
+                f"{names[0]} and {name}: {len(wrong)} videos have another true class in each ({_named(wrong)}); they "
+                "are of different manifests"
             )
         aligned.append(other)
     return aligned
@@ -115,6 +118,15 @@ def _take(scores: Scores, rows: list[int], missing: tuple[MissingVideo, ...]) ->
     return Scores(ids, scores.logits[rows], scores.labels[rows], missing)
 
 
-def _named(video_ids: set[str] | list[str]) -> str:
+def _list_rows(scores: Scores) -> dict[str, int]:
+    """Return each video's row; ScoreError where one stands there twice."""
+    rows = {video_id: row for row, video_id in enumerate(scores.video_ids)}
+    if len(rows) < len(scores.video_ids):
+        twice = [video_id for row, video_id in enumerate(scores.video_ids) if rows[video_id] != row]
+        raise ScoreError(f"scores: {len(twice)} videos stand there more than once ({_named(twice)})")
+    return rows
+
+
+def _named(video_ids: Set[str] | list[str]) -> str:
     first = sorted(video_ids)[:_NUM_NAMED]
     return ", ".join(first) + (", ..." if len(video_ids) > _NUM_NAMED else "")

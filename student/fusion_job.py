@@ -1,11 +1,17 @@
-"""The job behind `kinet-pipeline fuse`: from score files to the fused figures."""
+"""The job behind `kinet-pipeline fuse`: from score files to the fused figures, of one split or of several folds."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from pipeline.errors import OptionError, option_errors
 from student.fusion import align_streams, fuse_scores, keep_common, split_halves, sweep_weights
-from student.scores import load_scores, measure_accuracy, save_scores
+from student.scores import MissingVideo, ScoreError, Scores, load_scores, measure_accuracy, save_scores
+
+FOLD_MARK = "{fold}"
+"""Stands for the fold's number in the paths of a request for several folds."""
+_NUM_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,7 @@ class FuseReport:
         weights: one a score file.
         single_top1: of each file alone, on the videos reported.
         top1, top5, mean_class, videos, missing: of the fused scores, as in `Accuracy`.
+        missing_videos: those without a score, and why.
         selected_on: videos that a sweep chose the weights on, none of which is reported on; 0 without a sweep.
         output: the file written; None without `--output`.
     """
@@ -39,8 +46,25 @@ class FuseReport:
     mean_class: float
     videos: int
     missing: int
+    missing_videos: tuple[MissingVideo, ...]
     selected_on: int
     output: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldsFuseReport:
+    """What the fused scores give on several folds, and the means over them.
+
+    Attributes:
+        folds: the folds' reports, by number.
+        single_top1: of each stream alone. top1, top5, mean_class: of the fused scores.
+    """
+
+    folds: dict[int, FuseReport]
+    single_top1: tuple[float, ...]
+    top1: float
+    top5: float
+    mean_class: float
 
 
 def fuse_files(request: FuseRequest) -> FuseReport:
@@ -48,22 +72,24 @@ def fuse_files(request: FuseRequest) -> FuseReport:
 
     Raises:
         OptionError: fewer than two files, or weights that do not fit.
-        ScoreError: a file that cannot be read, or files of different videos.
+        ScoreError: a file that cannot be read, files of different videos, or weights to be chosen on what is reported.
     """
+    for path in (*request.scores, *request.select_on):
+        if not path.is_file():
+            raise ScoreError(f"scores {path}: no such file; kinet-pipeline evaluate writes them to runs/RUN/scores")
     if len(request.scores) < 2:
-        raise OptionError("fuse: expected two score files or more")
+        raise OptionError(f"fuse: expected two score files or more, found {len(request.scores)}")
     if request.weights and request.sweep:
         raise OptionError("fuse: give --weights or --sweep, not both")
     if request.select_on and (not request.sweep or len(request.select_on) != len(request.scores)):
         raise OptionError("--select-on: needs --sweep, and one file for each SCORES, in the same order")
-    streams = [load_scores(path) for path in request.scores]
-    if request.common:
-        streams = keep_common(streams)
-    streams = align_streams(streams)
+    streams = _load(request.scores, common=request.common)
     selected_on = 0
     if request.sweep:
-        seen = [load_scores(path) for path in request.select_on]
-        if not seen:
+        if request.select_on:
+            seen = _load(request.select_on, common=request.common)
+            _check_held_back(seen[0], streams[0])
+        else:
             halves = [split_halves(stream) for stream in streams]
             seen, streams = [half[0] for half in halves], [half[1] for half in halves]
         with option_errors():
@@ -88,9 +114,61 @@ def fuse_files(request: FuseRequest) -> FuseReport:
         mean_class=figures.mean_class,
         videos=figures.videos,
         missing=figures.missing,
+        missing_videos=fused.missing,
         selected_on=selected_on,
         output=str(request.output) if request.output else None,
     )
+
+
+def fuse_folds(request: FuseRequest, folds: Sequence[int]) -> FoldsFuseReport:
+    """Fuse each fold's files; `{fold}` in the request's paths stands for its number. A sweep chooses on each fold anew.
+
+    Raises:
+        OptionError: no fold, one twice, or a path without `{fold}`; as of `fuse_files`.
+        ScoreError: as of `fuse_files`.
+    """
+    if not folds or len(set(folds)) < len(folds):
+        raise OptionError(f"--folds: expected numbers, each once, found {','.join(map(str, folds))}")
+    paths = (*request.scores, *request.select_on, *((request.output,) if request.output else ()))
+    for path in paths:
+        if FOLD_MARK not in str(path):
+            raise OptionError(f"--folds: {path} would be taken for every fold; put {FOLD_MARK} where its number stands")
+    reports = {fold: fuse_files(_of_fold(request, fold)) for fold in folds}
+    return FoldsFuseReport(
+        folds=reports,
+        single_top1=tuple(map(fmean, zip(*(report.single_top1 for report in reports.values()), strict=True))),
+        top1=fmean(report.top1 for report in reports.values()),
+        top5=fmean(report.top5 for report in reports.values()),
+        mean_class=fmean(report.mean_class for report in reports.values()),
+    )
+
+
+def _of_fold(request: FuseRequest, fold: int) -> FuseRequest:
+    def place(path: Path) -> Path:
+        return Path(str(path).replace(FOLD_MARK, str(fold)))
+
+    return replace(
+        request,
+        scores=tuple(map(place, request.scores)),
+        select_on=tuple(map(place, request.select_on)),
+        output=place(request.output) if request.output else None,
+    )
+
+
+def _load(paths: Sequence[Path], *, common: bool) -> list[Scores]:
+    streams = [load_scores(path) for path in paths]
+    return align_streams(keep_common(streams) if common else streams, [str(path) for path in paths])
+
+
+def _check_held_back(seen: Scores, reported: Scores) -> None:
+    """Raise ScoreError where weights would be chosen on videos that are reported: the result would flatter."""
+    both = sorted(set(seen.video_ids) & set(reported.video_ids))
+    if both:
+        named = ", ".join(both[:_NUM_NAMED]) + (", ..." if len(both) > _NUM_NAMED else "")
+        raise ScoreError(
+            f"--select-on: {len(both)} videos ({named}) are also reported on; choose weights on other videos, or leave "
+            "--select-on out"
+        )
 
 
 def _numbers(option: str, text: str, separator: str) -> tuple[float, ...]:

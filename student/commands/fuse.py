@@ -3,12 +3,18 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.options import debug_option, json_option
+from student.commands.options import parse_numbers
+
+if TYPE_CHECKING:
+    from student.fusion_job import FuseReport
 
 FilePath = click.Path(path_type=Path)
+NUM_MISSING_NAMED = 5
 
 
 @click.command("fuse")
@@ -25,6 +31,14 @@ FilePath = click.Path(path_type=Path)
 )
 @click.option("--common", is_flag=True, help="Fuse the videos that all files have; the others count as missing.")
 @click.option("--output", type=FilePath, metavar="FILE.npz", help="Write the fused scores.")
+@click.option(
+    "--folds",
+    "--splits",
+    "folds",
+    callback=parse_numbers,
+    metavar="N,N",
+    help="Several official splits: {fold} in every file's path stands for the number; prints each and the mean.",
+)
 @json_option
 @debug_option
 def fuse(
@@ -35,25 +49,42 @@ def fuse(
     select_on: tuple[Path, ...],
     common: bool,
     output: Path | None,
+    folds: tuple[int, ...] | None,
 ) -> None:
     """Add up the scores of several runs, before the softmax, by video id, and say how often the sum is right.
 
     SCORES are files that `evaluate` wrote (.npz or .csv), for example of an RGB and of a flow run.
     """
-    from student.fusion_job import FuseRequest, fuse_files
+    from student.fusion_job import FuseRequest, fuse_files, fuse_folds
 
     request = FuseRequest(
         scores=scores, weights=weights, sweep=sweep, select_on=select_on, common=common, output=output
     )
-    report = fuse_files(request)
-    if as_json:
-        click.echo(json.dumps(asdict(report)))
+    if folds is None:
+        report = fuse_files(request)
+        click.echo(json.dumps(asdict(report)) if as_json else _describe(report, scores))
         return
-    for path, top1 in zip(scores, report.single_top1, strict=True):
-        click.echo(f"{path}: top-1 {top1:.1%}")
+    of_folds = fuse_folds(request, folds)
+    if as_json:
+        click.echo(json.dumps(asdict(of_folds)))
+        return
+    for fold, one in of_folds.folds.items():
+        click.echo(f"fold {fold}\n{_describe(one, scores)}\n")
+    alone = ", ".join(f"{top1:.1%}" for top1 in of_folds.single_top1)
+    click.echo(
+        f"mean of {len(of_folds.folds)} folds: alone top-1 {alone}; fused top-1 {of_folds.top1:.1%}, top-5 "
+        f"{of_folds.top5:.1%}, mean class {of_folds.mean_class:.1%}"
+    )
+
+
+def _describe(report: "FuseReport", scores: tuple[Path, ...]) -> str:
+    lines = [f"{path}: top-1 {top1:.1%}" for path, top1 in zip(scores, report.single_top1, strict=True)]
     shown = ":".join(f"{weight:g}" for weight in report.weights)
     found = f" (chosen on {report.selected_on} other videos)" if report.selected_on else ""
-    click.echo(
+    lines.append(
         f"fused {shown}{found}: top-1 {report.top1:.1%}, top-5 {report.top5:.1%}, mean class {report.mean_class:.1%}"
     )
-    click.echo(f"{report.videos} videos, {report.missing} missing")
+    named = ", ".join(f"{video.video_id} ({video.reason})" for video in report.missing_videos[:NUM_MISSING_NAMED])
+    more = ", ..." if report.missing > NUM_MISSING_NAMED else ""
+    lines.append(f"{report.videos} videos, {report.missing} missing{f': {named}{more}' if named else ''}")
+    return "\n".join(lines)

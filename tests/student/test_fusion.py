@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from student.fusion import fuse_scores, keep_common, split_halves, sweep_weights
+from student.fusion import align_streams, fuse_scores, keep_common, split_halves, sweep_weights
 from student.score_tables import count_confusions, write_score_tables
-from student.scores import MissingVideo, ScoreError, Scores, load_scores, measure_calibration, save_scores
+from student.scores import (
+    MissingVideo,
+    ScoreError,
+    Scores,
+    load_scores,
+    measure_accuracy,
+    measure_calibration,
+    save_scores,
+)
 
 
 def make_scores(seed: int, num_videos: int = 40, strength: float = 1.0) -> Scores:
@@ -36,8 +44,12 @@ def test_the_sum_is_by_video_and_not_by_row() -> None:
 def test_what_does_not_fit_is_named() -> None:
     one = make_scores(1)
     lacking = Scores(one.video_ids[1:], one.logits[1:], one.labels[1:])
-    with pytest.raises(ScoreError, match=r"1 videos are in one alone \(v0\).*--common"):
+    with pytest.raises(ScoreError, match=r"stream 2 lacks 1 videos \(v0\): .*--common"):
         fuse_scores([one, lacking], (1, 1))
+    with pytest.raises(ScoreError, match=r"rgb lacks 1 videos \(v0\)"):
+        align_streams([lacking, one], ["rgb", "flow"])
+    with pytest.raises(ScoreError, match=r"1 videos stand there more than once \(v1\)"):
+        fuse_scores([one, replace(one, video_ids=("v1", *one.video_ids[1:]))], (1, 1))
     relabelled = replace(one, labels=np.where(np.arange(40) == 7, (one.labels + 1) % 3, one.labels))
     with pytest.raises(ScoreError, match=r"1 videos have another true class in each \(v7\)"):
         fuse_scores([one, relabelled], (1, 1))
@@ -79,12 +91,75 @@ def test_the_command_fuses_sweeps_and_writes(tmp_path: Path, capsys: pytest.Capt
     main(["fuse", *map(str, paths), "--sweep", "0,0.5,1,2", "--json"])
     swept = json.loads(capsys.readouterr().out)
     assert swept["videos"] + swept["selected_on"] == 40
-    main(["fuse", *map(str, paths), "--sweep", "0,1", "--select-on", str(paths[0]), "--select-on", str(paths[1])])
+    held_back = [tmp_path / "val-rgb.npz", tmp_path / "val-flow.npz"]
+    for path, seed in zip(held_back, (3, 4), strict=True):
+        validation = make_scores(seed)
+        others = tuple(f"val-{video_id}" for video_id in validation.video_ids)
+        save_scores(replace(validation, video_ids=others), path, summary={})
+    select_on = [f"--select-on={path}" for path in held_back]
+    main(["fuse", *map(str, paths), "--sweep", "0,1", *select_on])
     assert "chosen on 40 other videos" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as flattering:
+        main(["fuse", *map(str, paths), "--sweep", "0,1", f"--select-on={paths[0]}", f"--select-on={paths[1]}"])
+    assert flattering.value.code == 1
+    assert "40 videos (v0, v1, v10, ...) are also reported on" in capsys.readouterr().err
     for wrong in (["--weights", "1:x"], ["--weights", "1"], ["--weights", "1:1", "--sweep", "1"], ["--sweep", "-1"]):
         with pytest.raises(SystemExit) as end:
             main(["fuse", *map(str, paths), *wrong])
         assert end.value.code == 2
+
+
+def test_files_that_are_not_there_or_lack_videos_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, lacking = tmp_path / "whole.npz", tmp_path / "lacking.npz"
+    scores = make_scores(1)
+    save_scores(scores, whole, summary={})
+    unread = (MissingVideo("v0", "truncated", "x"),)
+    save_scores(Scores(scores.video_ids[1:], scores.logits[1:], scores.labels[1:], unread), lacking, summary={})
+
+    def fault(code: int, text: str, *arguments: str | Path) -> None:
+        with pytest.raises(SystemExit) as end:
+            main(["fuse", *map(str, arguments)])
+        assert end.value.code == code
+        assert text in capsys.readouterr().err
+
+    fault(1, "nosuch.npz: no such file; kinet-pipeline evaluate writes them to runs/RUN/scores", "nosuch.npz")
+    fault(1, "nosuch.npz: no such file", whole, tmp_path / "nosuch.npz")
+    fault(2, "two score files or more, found 1", whole)
+    fault(1, f"{lacking} lacks 1 videos (v0)", whole, lacking)
+    fault(1, f"{lacking} lacks 1 videos (v0)", lacking, whole)
+    (tmp_path / "text.npz").write_text("text")
+    fault(1, "text.npz: cannot be read", whole, tmp_path / "text.npz")
+    main(["fuse", str(whole), str(lacking), "--common"])
+    assert "39 videos, 1 missing: v0 (truncated)" in capsys.readouterr().out
+
+
+def test_folds_are_fused_one_by_one_and_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for fold in (1, 2, 3):
+        for seed, stream in enumerate(("rgb", "flow")):
+            scores = make_scores(10 * fold + seed, num_videos=30 + fold)
+            save_scores(scores, tmp_path / f"{stream}-fold{fold}.npz", summary={})
+    files = [str(tmp_path / f"{stream}-fold{{fold}}.npz") for stream in ("rgb", "flow")]
+    command = ["fuse", *files, "--weights", "1:2", "--folds", "1,2,3"]
+    main([*command, "--output", str(tmp_path / "sum{fold}.npz"), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    by_hand = []
+    for fold in (1, 2, 3):
+        pair = [make_scores(10 * fold + seed, num_videos=30 + fold) for seed in (0, 1)]
+        by_hand.append(measure_accuracy(fuse_scores(pair, (1, 2))).top1)
+        assert report["folds"][str(fold)]["top1"] == by_hand[-1]
+        assert measure_accuracy(load_scores(tmp_path / f"sum{fold}.npz")).top1 == by_hand[-1]
+    assert report["top1"] == pytest.approx(np.mean(by_hand))
+    assert report["single_top1"][1] == pytest.approx(
+        np.mean([fold["single_top1"][1] for fold in report["folds"].values()])
+    )
+    main(command)
+    out = capsys.readouterr().out
+    assert out.count("fused 1:2: top-1") == 3
+    assert f"mean of 3 folds: alone top-1 {report['single_top1'][0]:.1%}, " in out
+    with pytest.raises(SystemExit) as end:
+        main(["fuse", files[0], str(tmp_path / "flow-fold1.npz"), "--folds", "1,2"])
+    assert end.value.code == 2
+    assert "would be taken for every fold; put {fold}" in capsys.readouterr().err
 
 
 def test_tables_round_trip_and_count_as_by_hand(tmp_path: Path) -> None:
