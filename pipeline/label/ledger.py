@@ -13,6 +13,7 @@ from pipeline.label.kept import CommittedLabels
 from pipeline.label.product import FrameRows
 from pipeline.label.quality import MaskQualityMeter
 from pipeline.shards import ShardWriter, VideoOutcome, VideoStatus
+from pipeline.shards.columns import pack_masks
 from pipeline.shards.receipts import Outcome
 
 
@@ -75,6 +76,7 @@ class Ledger:
 
     def write(self, rows: FrameRows) -> None:
         """Write the next rows, in the order their frames were expected."""
+        packed = None if rows.masks is None else pack_masks(rows.masks)
         start = 0
         while start < rows.num_frames:
             video = self._next_with_frames()
@@ -83,10 +85,11 @@ class Ledger:
             if not video.void:
                 self._begin(video)
                 part = rows.part(start, start + taken)
-                if part.masks is not None:
-                    video.quality.add(part.masks[chunk.valid[:taken].astype(bool)])
+                masks = None if packed is None else packed[start : start + taken]
+                if masks is not None:
+                    video.quality.add(masks[chunk.valid[:taken].astype(bool)])
                 self._writer.append(
-                    part.masks,
+                    masks,
                     part.scene_indices,
                     part.scene_probs,
                     chunk.hashes[:taken],

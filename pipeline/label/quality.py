@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.shards.columns import pack_masks
+
 _PLACES = 4
 
 
@@ -36,16 +38,19 @@ class MaskQualityMeter:
         self._people = 0
         self._empty = 0
         self._changes = 0.0
-        self._last: NDArray[np.uint8] | None = None
+        self._last: NDArray[np.unsignedinteger] | None = None
 
     def add(self, masks: NDArray[np.bool_] | NDArray[np.uint8]) -> None:
         """Count the next frames' masks: bool [n, H, W], or uint8 [n, H*W/8] as `numpy.packbits` gives them."""
         if not len(masks):
             return
-        bits = np.packbits(masks.reshape(len(masks), -1), axis=1) if masks.dtype == np.bool_ else masks
+        packed = pack_masks(masks)
+        # Eight bytes at a time where they go in whole: the same counts, sooner.
+        whole = packed.shape[1] % 8 == 0
+        bits: NDArray[np.unsignedinteger] = np.ascontiguousarray(packed).view(np.uint64) if whole else packed
         people = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
         self._frames += len(bits)
-        self._pixels += int(np.prod(masks.shape)) if masks.dtype == np.bool_ else 8 * bits.size
+        self._pixels += int(np.prod(masks.shape)) if masks.dtype == np.bool_ else 8 * masks.size
         self._people += int(people.sum())
         self._empty += int((people == 0).sum())
         before = bits[:-1] if self._last is None else np.concatenate([self._last[None], bits[:-1]])

@@ -43,9 +43,16 @@ class FrameColumns:
         return np.concatenate([np.empty((0, *tail), kind), *(part[name] for part in self._parts)])
 
 
+def pack_masks(masks: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Pack masks bool [n, H, W] to uint8 [n, H*W/8], eight pixels a byte; packed ones stay as they are."""
+    if masks.dtype == np.uint8:
+        return np.asarray(masks, np.uint8)
+    return np.packbits(masks.reshape(len(masks), int(np.prod(masks.shape[1:]))), axis=1)
+
+
 def check_frames(
     header: ShardHeader,
-    masks: npt.NDArray[np.bool_] | None,
+    masks: npt.NDArray[np.bool_] | npt.NDArray[np.uint8] | None,
     scene_indices: npt.NDArray[np.integer] | None,
     scene_probs: npt.NDArray[np.floating] | None,
     frame_hashes: npt.NDArray[np.uint64],
@@ -73,7 +80,10 @@ def check_frames(
         if (array is not None) != wanted:
             raise ValueError(f"{whose}: {name} {'missing' if wanted else 'given'}, against the shard's header")
     if masks is not None:
-        _check_array(f"{whose}: masks", masks, (frames, header.height, header.width), "b")
+        if masks.dtype == np.uint8:
+            _check_array(f"{whose}: packed masks", masks, (frames, header.mask_bytes), "u")
+        else:
+            _check_array(f"{whose}: masks", masks, (frames, header.height, header.width), "b")
     if scene_indices is not None and scene_probs is not None:
         _check_scenes(scene_indices, scene_probs, frames, whose)
         rows["scene_index"], rows["scene_prob"] = scene_indices.astype("u2"), scene_probs.astype("f2")

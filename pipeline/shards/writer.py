@@ -16,21 +16,13 @@ import numpy.typing as npt
 from pipeline.errors import ShardError
 from pipeline.files import disk_fault, sha256_of_file
 from pipeline.local_copies import part_path_of
-from pipeline.shards.columns import FrameColumns, check_frames
+from pipeline.shards.columns import FrameColumns, check_frames, pack_masks
 from pipeline.shards.flow_bytes import FlowBytes
+from pipeline.shards.mask_column import MaskColumn
 from pipeline.shards.part_file import PartFile
 from pipeline.shards.readback import ExpectedContent, find_content_faults
-from pipeline.shards.schema import (
-    COLUMN_CHUNK_FRAMES,
-    MASK_CHUNK_FRAMES,
-    Compression,
-    ShardHeader,
-    VideoStatus,
-)
+from pipeline.shards.schema import COLUMN_CHUNK_FRAMES, Compression, ShardHeader, VideoStatus
 from pipeline.store import publish
-
-# Masks leave memory in whole chunks, this many frames at a time: fewer, larger calls into HDF5.
-_FLUSH_FRAMES = 4 * MASK_CHUNK_FRAMES
 
 # Fixed by number, not "latest": the same bytes whatever HDF5 is installed, and checksummed metadata (since 1.10).
 FILE_FORMAT = ("v110", "v110")
@@ -57,14 +49,17 @@ class ShardWriter:
     """Write `path` by way of ``<path>.<random>.part`` on a local disk; the same calls give the same bytes.
 
     begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it
-    discards what was not committed. Masks are held back only until they fill whole chunks, so that memory stays small
-    however long a video is (the columns beside the mask take 29 bytes a frame).
+    discards what was not committed. Masks are compressed by threads beside the caller's, and held back only until they
+    fill whole chunks, so that memory stays small however long a video is (the columns beside them take 29 bytes a
+    frame).
 
     Every method may raise WorkspaceError (full or failing disk or store): the ``.part`` is then gone and the writer
     closed.
     """
 
-    def __init__(self, path: Path, header: ShardHeader, compression: Compression = "gzip") -> None:
+    def __init__(
+        self, path: Path, header: ShardHeader, compression: Compression = "gzip", *, compression_threads: int = 1
+    ) -> None:
         if compression not in ("gzip", "zstd"):
             raise ValueError(f"shard {path}: compression {compression!r}; give 'gzip' or 'zstd'")
         self.path = path
@@ -77,10 +72,9 @@ class ShardWriter:
         self._statuses: list[VideoStatus] = []
         self._seek_exact: list[int] = []
         self._columns = FrameColumns(header.frame_columns)
-        self._pending = np.empty((0, header.mask_bytes), np.uint8)  # packed masks that do not fill a chunk yet
-        self._flushed = 0  # mask rows in the file: always whole chunks
         self._open_video: str | None = None
-        self._rewind_point = (0, self._pending)
+        self._masks: MaskColumn | None = None
+        self._flow: FlowBytes | None = None
         try:
             self._part = PartFile(self.part_path)
         except OSError as error:
@@ -88,8 +82,10 @@ class ShardWriter:
             raise disk_fault(self.part_path, error) from error
         self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
         with self._disk():
-            self._mask = self._create_masks(compression) if header.has_masks else None
-            self._flow = FlowBytes(self._file) if header.has_flow else None
+            if header.has_masks:
+                self._masks = MaskColumn(self._file, header.mask_bytes, compression, compression_threads)
+            if header.has_flow:
+                self._flow = FlowBytes(self._file)
 
     # -- one video -------------------------------------------------------------------------------------------------
 
@@ -103,13 +99,14 @@ class ShardWriter:
         if not video_id or "\0" in video_id:
             raise ValueError(f"{self.path}: video id {video_id!r} cannot be stored; give a non-empty one without NUL")
         self._open_video = video_id
-        self._rewind_point = (self._flushed, self._pending.copy())
+        if self._masks is not None:
+            self._masks.mark()
         if self._flow is not None:
             self._flow.mark()
 
     def append(
         self,
-        masks: npt.NDArray[np.bool_] | None,
+        masks: npt.NDArray[np.bool_] | npt.NDArray[np.uint8] | None,
         scene_indices: npt.NDArray[np.integer] | None,
         scene_probs: npt.NDArray[np.floating] | None,
         frame_hashes: npt.NDArray[np.uint64],
@@ -119,7 +116,8 @@ class ShardWriter:
         """Add the next n frames of the open video; n may be 0.
 
         Args:
-            masks: bool [n, H, W]; None where the header names no human teacher.
+            masks: bool [n, H, W], or uint8 [n, H*W/8] as `numpy.packbits` gives them; None where the header names no
+                human teacher.
             scene_indices: integers [n, 5] in 0..364, best first; None where it names no scene teacher.
             scene_probs: floats [n, 5] in [0, 1], descending; kept as float16. None likewise.
             frame_hashes: uint64 [n].
@@ -137,12 +135,9 @@ class ShardWriter:
         if self._flow is not None and flows is not None:
             with self._disk():
                 self._flow.append(flows)
-        if masks is None:
-            return
-        packed = np.packbits(masks.reshape(len(masks), self.header.height * self.header.width), axis=1)
-        self._pending = np.concatenate([self._pending, packed])
-        if len(self._pending) >= _FLUSH_FRAMES:
-            self._flush(len(self._pending) // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES)
+        if self._masks is not None and masks is not None:
+            with self._disk():
+                self._masks.append(pack_masks(masks))
 
     def end_video(self, status: VideoStatus = VideoStatus.OK, *, seek_exact: bool) -> int:
         """Keep the open video and return its number of frames (0 is allowed)."""
@@ -157,11 +152,9 @@ class ShardWriter:
     def abort_video(self) -> None:
         """Drop every row of the open video, those already in the file too."""
         self._check_video()
-        flushed, self._pending = self._rewind_point
-        if self._mask is not None and flushed < self._flushed:
+        if self._masks is not None:
             with self._disk():
-                self._mask.resize(flushed, axis=0)
-            self._flushed = flushed
+                self._masks.rewind()
         if self._flow is not None:
             with self._disk():
                 self._flow.rewind()
@@ -181,7 +174,8 @@ class ShardWriter:
         if self._open_video is not None:
             raise ValueError(f"{self.path}: commit while video {self._open_video} is open; end or abort it")
         with self._disk():
-            self._flush(len(self._pending))
+            if self._masks is not None:
+                self._masks.finish()
             if self._flow is not None:
                 self._flow.finish()
             self._write_columns()
@@ -210,6 +204,8 @@ class ShardWriter:
             return
         self._closed = True
         self._part.abandon()
+        if self._masks is not None:
+            self._masks.close()
         self._file.close()
         self._part.close()
         with contextlib.suppress(OSError):
@@ -245,34 +241,6 @@ class ShardWriter:
         except OSError as error:
             self.discard()
             raise disk_fault(self.path, self._part.fault or error) from error
-
-    def _create_masks(self, compression: Compression) -> h5py.Dataset:
-        if compression == "zstd":
-            import hdf5plugin
-
-            filters = dict(hdf5plugin.Zstd(clevel=3))
-        else:
-            filters = {"compression": "gzip", "compression_opts": 4}
-        return self._file.create_dataset(
-            "mask",
-            shape=(0, self.header.mask_bytes),
-            maxshape=(None, self.header.mask_bytes),
-            chunks=(MASK_CHUNK_FRAMES, self.header.mask_bytes),
-            dtype="u1",
-            fletcher32=True,
-            track_times=False,
-            **filters,
-        )
-
-    def _flush(self, rows: int) -> None:
-        """Move the first pending mask rows into the file."""
-        if self._mask is None or not rows:
-            return
-        with self._disk():
-            self._mask.resize(self._flushed + rows, axis=0)
-            self._mask[self._flushed :] = self._pending[:rows]
-        self._flushed += rows
-        self._pending = self._pending[rows:].copy()
 
     def _write_columns(self) -> None:
         encoded = [video_id.encode() for video_id in self._video_ids]

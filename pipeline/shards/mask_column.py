@@ -1,0 +1,133 @@
+"""The masks of a shard while it is being written: compressed beside the caller's thread, stored in order.
+
+HDF5 would compress in the caller's thread, and hold Python's lock meanwhile. So chunks are compressed here, by
+libraries that let the lock go, and stored as they are, in the form that HDF5's own filters read. The calls into HDF5
+are the same whichever thread is ahead: so are the bytes.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import deflate
+import h5py
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
+
+# libdeflate at this level makes masks a third smaller than zlib at HDF5's usual 4, in less time.
+_GZIP_LEVEL = 6
+_ZSTD_LEVEL = 3
+# What is on its way to the disk: 16 chunks of 174 kB.
+_MAX_WAITING = 16
+
+Packed = npt.NDArray[np.uint8]
+
+
+class MaskColumn:
+    """The data set ``mask`` of an HDF5 file that is being written.
+
+    Args:
+        file: open for writing; all calls into it are made by the caller's thread.
+        mask_bytes: of one packed mask.
+        compression: of the chunks.
+        num_threads: that compress.
+    """
+
+    def __init__(self, file: h5py.File, mask_bytes: int, compression: Compression, num_threads: int = 1) -> None:
+        self._dataset = _create(file, mask_bytes, compression)
+        self._compress = _compressor(compression)
+        self._loose = np.empty((0, mask_bytes), np.uint8)
+        self._rows = 0  # in whole chunks that were handed to the threads
+        self._stored = 0  # rows in the file
+        self._mark = (0, self._loose)
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="compress")
+        self._waiting: deque[Future[bytes]] = deque()
+
+    def append(self, packed: Packed) -> None:
+        """Add masks, uint8 [n, mask_bytes]; raises OSError."""
+        rows = np.concatenate([self._loose, packed])
+        num_whole = len(rows) // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES
+        for start in range(0, num_whole, MASK_CHUNK_FRAMES):
+            self._hand_over(rows[start : start + MASK_CHUNK_FRAMES])
+        self._loose = rows[num_whole:].copy()
+
+    def mark(self) -> None:
+        """Note where the next video begins."""
+        self._mark = (self._rows, self._loose)
+
+    def rewind(self) -> None:
+        """Drop what was added since the mark; raises OSError."""
+        self._store(0)
+        rows, self._loose = self._mark
+        if rows < self._stored:
+            self._dataset.resize(rows, axis=0)
+        self._rows = self._stored = rows
+
+    def finish(self) -> None:
+        """Store all that is on its way, the last chunk filled up with zeros as HDF5 does; raises OSError."""
+        num_loose = len(self._loose)
+        if num_loose:
+            last = np.zeros((MASK_CHUNK_FRAMES, self._loose.shape[1]), np.uint8)
+            last[:num_loose] = self._loose
+            self._hand_over(last)
+        self._store(0)
+        if num_loose:
+            self._dataset.resize(self._rows - MASK_CHUNK_FRAMES + num_loose, axis=0)
+        self.close()
+
+    def close(self) -> None:
+        """End the threads; what is on its way is dropped."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _hand_over(self, chunk: Packed) -> None:
+        self._waiting.append(self._threads.submit(self._compress, chunk.tobytes()))
+        self._rows += MASK_CHUNK_FRAMES
+        self._store(_MAX_WAITING)
+
+    def _store(self, most_waiting: int) -> None:
+        """Store the chunks that are compressed, in order, and wait until no more than so many are on their way."""
+        while self._waiting and (len(self._waiting) > most_waiting or self._waiting[0].done()):
+            content = self._waiting.popleft().result()
+            self._dataset.resize(self._stored + MASK_CHUNK_FRAMES, axis=0)
+            self._dataset.id.write_direct_chunk((self._stored, 0), content + fletcher32(content))
+            self._stored += MASK_CHUNK_FRAMES
+
+
+def fletcher32(content: bytes) -> bytes:
+    """Return HDF5's checksum of some bytes, as its filter appends it: big-endian words, the sums modulo 65,535."""
+    words = np.frombuffer(content + b"\0" * (len(content) % 2), ">u2").astype(np.int64)
+    first = int(words.sum())
+    second = int(words @ np.arange(len(words), 0, -1))
+    # Folding the carries back in, as HDF5 does, leaves 65,535 where the remainder of a sum above 0 is 0.
+    low, high = ((total - 1) % 0xFFFF + 1 if total else 0 for total in (first, second))
+    return (high << 16 | low).to_bytes(4, "little")
+
+
+def _compressor(compression: Compression) -> Callable[[bytes], bytes]:
+    if compression == "gzip":
+        return lambda content: bytes(deflate.zlib_compress(content, _GZIP_LEVEL))
+    # One for each call: a compressor is for one thread.
+    return lambda content: zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
+
+
+def _create(file: h5py.File, mask_bytes: int, compression: Compression) -> h5py.Dataset:
+    """Make the data set; its filters say how to read, their levels hold for nobody."""
+    if compression == "zstd":
+        import hdf5plugin
+
+        filters = dict(hdf5plugin.Zstd(clevel=_ZSTD_LEVEL))
+    else:
+        filters = {"compression": "gzip", "compression_opts": 4}
+    return file.create_dataset(
+        "mask",
+        shape=(0, mask_bytes),
+        maxshape=(None, mask_bytes),
+        chunks=(MASK_CHUNK_FRAMES, mask_bytes),
+        dtype="u1",
+        fletcher32=True,
+        track_times=False,
+        **filters,
+    )
