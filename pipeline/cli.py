@@ -21,6 +21,10 @@ COMMANDS = {
     "status": ("pipeline.commands.status:status", "Say what is labelled, quarantined and missing."),
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
     "extract-flow": ("pipeline.commands.extract_flow:extract_flow", "Write the optical flow of every frame; resumes."),
+    "check-labels": (
+        "student.commands.check_labels:check_labels",
+        "Compare labels with what the teachers see in clips as training cuts them.",
+    ),
     "train-student": ("student.commands.train_student:train_student", "Stage two: train KINet or TSN."),
     "evaluate": ("student.commands.evaluate:evaluate", "Score a run with 25 segments and 10 crops."),
     "fuse": ("student.commands.fuse:fuse", "Add up the scores of several runs."),

@@ -85,7 +85,7 @@ def _label_videos(path: Path, records: Sequence[VideoRecord], *, hash_noise: int
     """Write the shard of some videos; `hash_noise` makes every stored hash wrong by these bits."""
     header = ShardHeader(
         dataset="boxes", split="train", height=256, width=340, fingerprint="f", frame_resize="256x340", decoder="PyAV",
-        human_teacher="green", scene_teacher="none", created_by="tests",
+        human_teacher="green sha256:0", scene_teacher="blue sha256:0", created_by="tests",
     )  # fmt: skip
     probs = np.tile(np.array([0.5, 0.2, 0.1, 0.1, 0.05], np.float32), (NUM_FRAMES, 1))
     with ShardWriter(path, header) as writer:
