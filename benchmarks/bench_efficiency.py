@@ -61,12 +61,12 @@ def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frame
     # As many batches as no cache holds: a job's frames come from memory too.
     pixels = generator.integers(0, 256, (8, *shape), dtype=np.uint8)
     worker = ShardWorker(teachers, settings, Path(), num_cpus=count_processors())
-    worker.predict(pixels[0])
+    worker.predict(pixels[:1])
     num_batches = max(1, num_frames // settings.batch_size)
     started = time.monotonic()
     with CpuClock() as clock:
         for number in range(num_batches):
-            worker.predict(pixels[number % len(pixels)])
+            worker.predict([pixels[number % len(pixels)]])
     seconds = time.monotonic() - started
     worker.close()
     num_frames = num_batches * settings.batch_size

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from pipeline.errors import option_errors
 from pipeline.options import require_factory
 from pipeline.precisions import PRECISIONS
 from pipeline.workspace import Workspace
@@ -48,6 +49,7 @@ class LabellingChoice:
     compression: Literal["gzip", "zstd"] = "gzip"
     human_teacher: str = "teachers.human:load"
     scene_teacher: str = "teachers.scene:load"
+    mask_median: int = 1
 
 
 _WORKER_OPTIONS = (
@@ -162,6 +164,14 @@ _TEACHER_OPTIONS = (
         callback=require_factory,
         metavar="MODULE:FUNCTION",
     ),
+    click.option(
+        "--mask-median",
+        type=click.IntRange(1),
+        default=LabellingChoice.mask_median,
+        show_default=True,
+        metavar="FRAMES",
+        help="Smooth masks in time: the median of so many frames, an odd number; 1 leaves them.",
+    ),
 )
 
 
@@ -247,7 +257,16 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
     from pipeline.label.settings import TeacherSettings
 
     human_path, scene_path = workspace.teacher_path("human"), workspace.teacher_path("scene")
-    return TeacherSettings(human_path, scene_path, choice.human_teacher, choice.scene_teacher, choice.precision, kinds)
+    with option_errors():
+        return TeacherSettings(
+            human_path,
+            scene_path,
+            choice.human_teacher,
+            choice.scene_teacher,
+            choice.precision,
+            kinds,
+            choice.mask_median,
+        )
 
 
 def choose_settings(choice: LabellingChoice) -> LabelSettings:

@@ -5,11 +5,11 @@ another library) rounding moves a few pixels at the edges of people, and probabi
 """
 
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from manifests import VideoRecord
 from pipeline.errors import VideoError
 from pipeline.label.plan import Plan, check_ingredients
-from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.settings import MASK_MEDIAN, LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
 from pipeline.processors import count_processors
 from pipeline.shards import FrameLabels, LabelIndex
@@ -189,7 +189,8 @@ def recheck_frames(
         check_ingredients(plan, {**worker.describe().ingredients, "manifest": plan.ingredients["manifest"]}, shards_dir)
         drawn = draw_frames(index, num_frames, seed)
         tally = _Tally(tolerance)
-        _compare(worker, index, drawn, records, tally, on_frames)
+        radius = int(plan.ingredients.get(MASK_MEDIAN, 1)) // 2
+        _compare(worker, index, drawn, records, tally, on_frames, radius)
     return replace(tally.report(sum(map(len, drawn.values())), len(drawn)), left_out=tuple(sorted(left_out)))
 
 
@@ -200,40 +201,50 @@ def _compare(
     records: Sequence[VideoRecord],
     tally: "_Tally",
     on_frames: Callable[[int, int], None],
+    radius: int,
 ) -> None:
-    """Label the drawn frames again, some at a time, and tally how they compare."""
+    """Label the drawn frames again, some at a time with `radius` neighbours to either side, and tally the outcome."""
     paths = {record.video_id: record.path for record in records if record.video_id in drawn}
     done, wanted = 0, sum(map(len, drawn.values()))
     for video_id, frames in drawn.items():
         for start in range(0, len(frames), FRAMES_AT_ONCE):
             part = frames[start : start + FRAMES_AT_ONCE]
             stored = index.read(video_id, part)
+            last = index.num_frames(video_id) - 1
+            windows = [range(max(0, frame - radius), min(last, frame + radius) + 1) for frame in part]
+            near = sorted(set(chain.from_iterable(windows)))
             try:
-                pixels = read_frames(paths[video_id], part)
+                pixels = read_frames(paths[video_id], near)
             except (VideoError, ValueError) as error:
                 tally.add_unread(video_id, str(error))
             else:
-                tally.add(video_id, part, stored, _label_again(worker, pixels))
+                clips = [pixels[[bisect_left(near, frame) for frame in window]] for window in windows]
+                places = [frame - window[0] for frame, window in zip(part, windows, strict=True)]
+                tally.add(video_id, part, stored, _label_again(worker, clips, places))
             done += len(part)
             on_frames(done, wanted)
 
 
-def _label_again(worker: ShardWorker, pixels: NDArray[np.uint8]) -> FrameLabels:
-    """Label frames uint8 [n, H, W, 3] as a shard's are, down to the stored types."""
-    rows = worker.predict(pixels)
+def _label_again(worker: ShardWorker, clips: Sequence[NDArray[np.uint8]], places: Sequence[int]) -> FrameLabels:
+    """Label one frame of each clip uint8 [n, H, W, 3], that at its place, as a shard's are, to the stored types."""
+    rows = worker.predict(clips)
+    starts = np.cumsum([0, *map(len, clips)])[:-1]
+    chosen = starts + np.asarray(places)
     return FrameLabels(
-        masks=_join([part.masks for part in rows], np.bool_),
-        scene_indices=_join([part.scene_indices for part in rows], np.uint16),
-        scene_probs=_join([part.scene_probs for part in rows], np.float16),
-        valid=np.ones(len(pixels), np.bool_),
-        frame_hashes=hash_frames(pixels),
+        masks=_join([part.masks for part in rows], chosen, np.bool_),
+        scene_indices=_join([part.scene_indices for part in rows], chosen, np.uint16),
+        scene_probs=_join([part.scene_probs for part in rows], chosen, np.float16),
+        valid=np.ones(len(clips), np.bool_),
+        frame_hashes=hash_frames(np.stack([clip[place] for clip, place in zip(clips, places, strict=True)])),
     )
 
 
-def _join(parts: Sequence[NDArray[Any] | None], kind: type[Scalar]) -> NDArray[Scalar] | None:
-    """Join the batches' values in their stored type; None where the teacher is not there."""
+def _join(
+    parts: Sequence[NDArray[Any] | None], chosen: NDArray[np.int64], kind: type[Scalar]
+) -> NDArray[Scalar] | None:
+    """Choose from the batches' values, in their stored type; None where the teacher is not there."""
     present = [part for part in parts if part is not None]
-    return np.concatenate(present).astype(kind) if present else None
+    return np.concatenate(present)[chosen].astype(kind) if present else None
 
 
 class _Tally:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
+# Under which a plan's ingredients name the median of masks, where there is one.
+MASK_MEDIAN = "mask_median"
 # Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
 MAX_DECODERS = 16
 
@@ -26,6 +28,7 @@ class TeacherSettings:
         human_factory, scene_factory: ``module:function`` as `pipeline.label.teacher` describes.
         precision: "auto" is bfloat16 on a GPU and float32 elsewhere.
         kinds: which of the two label; the other's file and factory are not touched.
+        mask_median: frames over which masks are smoothed, odd; 1 leaves them as they are.
     """
 
     human_path: Path
@@ -34,12 +37,17 @@ class TeacherSettings:
     scene_factory: str = SCENE_FACTORY
     precision: str = "auto"
     kinds: tuple[TeacherKind, ...] = BOTH_TEACHERS
+    mask_median: int = 1
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision!r}; give one of {', '.join(PRECISIONS)}")
         if not self.kinds:
             raise ValueError("kinds is empty; name human, scene or both")
+        if self.mask_median < 1 or self.mask_median % 2 == 0:
+            raise ValueError(f"mask median of {self.mask_median} frames; give an odd number, or 1 for none")
+        if self.mask_median > 1 and "human" not in self.kinds:
+            raise ValueError("a mask median needs the human teacher; leave it out, or label with both teachers")
 
     @property
     def uses_gpu(self) -> bool:

@@ -7,7 +7,7 @@ from pipeline.store import sha256_of_file
 
 
 def digest_teacher_files(settings: TeacherSettings) -> str | None:
-    """Hash what makes the teachers: factories, precision, weights files and side files, where they have one.
+    """Hash what makes the labels: factories, precision, median of masks, weights files and side files where they are.
 
     None where a weights file is missing. The factories' own code is not looked at.
     """
@@ -23,4 +23,6 @@ def digest_teacher_files(settings: TeacherSettings) -> str | None:
             parts.append(sha256_of_file(weights_path.with_suffix(".json")))
         except FileNotFoundError:
             parts.append("no side file")
+    if settings.mask_median > 1:
+        parts.append(f"mask median {settings.mask_median}")
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -3,22 +3,35 @@
 import torch
 
 from pipeline.label.batches import TeacherBatches
-from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.mask_median import MedianMasks
+from pipeline.label.product import RowMaker
+from pipeline.label.settings import MASK_MEDIAN, LabelSettings, TeacherSettings
 from pipeline.label.teacher_loading import Teachers, choose_precision, describe_teachers, load_teachers
 
 
 class TeacherProduct:
-    """Teachers on their device, and the size of their batches; see `pipeline.label.product.LoadedProduct`."""
+    """Teachers on their device, and the size of their batches; see `pipeline.label.product.LoadedProduct`.
 
-    def __init__(self, teachers: Teachers, precision: str, batch_size: int) -> None:
+    Args:
+        teachers: loaded.
+        precision: in which they compute.
+        batch_size: frames that go through them together.
+        mask_median: frames over which masks are smoothed; 1 leaves them as they are.
+    """
+
+    def __init__(self, teachers: Teachers, precision: str, batch_size: int, mask_median: int = 1) -> None:
         self.teachers = teachers
+        self._mask_median = mask_median
         self.ingredients = {"precision": precision, **describe_teachers(teachers)}
+        if mask_median > 1:  # without it labels are what they were before there was one
+            self.ingredients[MASK_MEDIAN] = str(mask_median)
         self.stage = "teachers"
         self.trial_frames = batch_size
 
-    def make_rows(self) -> TeacherBatches:
+    def make_rows(self) -> RowMaker:
         """Begin the batches of a shard."""
-        return TeacherBatches(self.teachers, self.trial_frames)
+        batches = TeacherBatches(self.teachers, self.trial_frames)
+        return MedianMasks(batches, self._mask_median) if self._mask_median > 1 else batches
 
 
 def load_teacher_product(teachers: TeacherSettings, settings: LabelSettings, num_cpus: int) -> TeacherProduct:
@@ -30,4 +43,5 @@ def load_teacher_product(teachers: TeacherSettings, settings: LabelSettings, num
     torch.set_num_threads(num_cpus)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(teachers.precision, device)
-    return TeacherProduct(load_teachers(teachers, device, precision), precision, settings.batch_size)
+    loaded = load_teachers(teachers, device, precision)
+    return TeacherProduct(loaded, precision, settings.batch_size, teachers.mask_median)

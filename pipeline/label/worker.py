@@ -6,7 +6,7 @@ The driver of a Ray cluster imports this module for the class's name alone; torc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,10 +88,13 @@ class ShardWorker:
         self._metrics.add_shard(receipt)
         return receipt
 
-    def predict(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
-        """Make the rows of frames uint8 [n, H, W, 3] that go into no shard; return them in order."""
+    def predict(self, clips: Sequence[NDArray[np.uint8]]) -> list[FrameRows]:
+        """Make the rows of clips, frames uint8 [n, H, W, 3] each, that go into no shard; return them in order."""
         rows = self._load().make_rows()
-        return [*rows.add(pixels), *rows.finish()]
+        made = []
+        for clip in clips:
+            made += [*rows.add(clip), *rows.end_video()]
+        return [*made, *rows.finish()]
 
     def progress(self) -> WorkerProgress:
         """Say how far it is; for other threads too."""
