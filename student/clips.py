@@ -58,6 +58,23 @@ class LabelSource(Protocol):
         ...
 
 
+class FrameSource(Protocol):
+    """What a data set reads of its videos: `ClipReader`, or `student.flow_clips.FlowReader`."""
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether its images are stacks of flow, [T, H, W, 10], and not frames."""
+        ...
+
+    def num_frames(self, record: VideoRecord) -> int:
+        """Return a video's frames; raises VideoError where it cannot be read."""
+        ...
+
+    def read(self, record: VideoRecord, frame_indices: NDArray[np.int64]) -> LabelledFrames:
+        """Read images at some frames; raises VideoError likewise, and ShardError where a shard is damaged."""
+        ...
+
+
 class ClipReader:
     """Read frames and labels of the videos of one data set; every loading process has its own copy.
 
@@ -65,6 +82,8 @@ class ClipReader:
         labels: the committed shards; None reads no labels (TSN, evaluation).
         cache_bytes: memory for decoded clips in each process, see `FrameCache`.
     """
+
+    is_flow = False
 
     def __init__(self, labels: LabelSource | None, *, cache_bytes: int = 0) -> None:
         self._labels = labels

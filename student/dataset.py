@@ -15,7 +15,7 @@ from pipeline.errors import KinetError, VideoError
 from pipeline.shards.schema import NUM_SCENE_LABELS
 from pipeline.training.seeds import item_generator
 from pipeline.video.sampling import centre_segments, sample_segments
-from student.clips import ClipReader, LabelledFrames
+from student.clips import ClipReader, FrameSource, LabelledFrames
 from student.label_filter import KEEP_ALL, LabelFilter
 from student.transforms import MultiScaleCrop, crop_frames, crop_masks, resize_masks, scale_for_test
 
@@ -31,7 +31,7 @@ class TrainClip(NamedTuple):
     """One training sample.
 
     Attributes:
-        frames: uint8 RGB [T, 3, S, S].
+        frames: uint8 RGB [T, 3, S, S], or stacks of flow [T, 10, S, S].
         masks: bool [T, S, S], cut and flipped as the frames; False throughout where `has_mask` is False.
         scene_indices: int64 [T, K], scene_probs: float32 [T, K]; of the full frame; -1 and 0 where there is no scene
         label.
@@ -63,7 +63,8 @@ class TrainBatch(NamedTuple):
     """Samples side by side, with what could not be used.
 
     Attributes:
-        frames: uint8 [B, T, 3, S, S]; B counts only the videos that could be read and may be 0.
+        frames: uint8 [B, T, 3, S, S], or [B, T, 10, S, S] of flow; B counts only the videos that could be read and may
+            be 0.
         masks: bool [B, T, S, S].
         scene_indices: int64 [B, T, K]. scene_probs: float32 [B, T, K].
         has_label: bool [B, T]. has_mask: bool [B, T].
@@ -107,7 +108,7 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
         self,
         records: Sequence[VideoRecord],
         *,
-        reader: ClipReader,
+        reader: FrameSource,
         num_segments: int,
         crop: MultiScaleCrop,
         seed: int,
@@ -146,7 +147,7 @@ class TrainDataset(Dataset[TrainClip | DroppedVideo | KinetError]):
             masks = masks & has_mask[:, None, None]
         scene_indices, scene_probs = _scenes(read, has_label, self._filter)
         return TrainClip(
-            frames=crop_frames(torch.from_numpy(read.frames), box, size),
+            frames=crop_frames(torch.from_numpy(read.frames), box, size, is_flow=self._reader.is_flow),
             masks=masks,
             scene_indices=scene_indices,
             scene_probs=scene_probs,
@@ -180,7 +181,7 @@ def collate_clips(samples: Sequence[TrainClip | DroppedVideo | KinetError]) -> T
 
 
 class EvaluationClip(NamedTuple):
-    """One video as evaluation sees it: uint8 frames [T, 3, h, w], scaled but not yet cut, and its class."""
+    """One video as evaluation sees it: uint8 frames [T, C, h, w], scaled but not yet cut, and its class."""
 
     frames: Tensor
     label: int
@@ -194,11 +195,19 @@ class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo]):
         records: the videos.
         num_segments: frames of a video (25 in the paper).
         input_size: of the network; decides the frames' scale.
+        reader: of flow; None reads frames.
     """
 
-    def __init__(self, records: Sequence[VideoRecord], *, num_segments: int, input_size: int) -> None:
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        num_segments: int,
+        input_size: int,
+        reader: FrameSource | None = None,
+    ) -> None:
         self.records = records
-        self._reader = ClipReader(None)
+        self._reader = reader or ClipReader(None)
         self._num_segments = num_segments
         self._input_size = input_size
 

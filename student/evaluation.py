@@ -36,6 +36,7 @@ class Views:
         window_size: frames of a window (N), the student's `num_segments`.
         windows: "sliding" takes neighbouring frames with stride 1; "strided" spreads a window over the video.
         input_size: of the network (S).
+        modality: "rgb", or "flow".
     """
 
     num_segments: int = 25
@@ -43,6 +44,7 @@ class Views:
     window_size: int = 3
     windows: Windows = "sliding"
     input_size: int = 224
+    modality: str = "rgb"
 
     def __post_init__(self) -> None:
         check_choice("windows", self.windows, ("sliding", "strided"))
@@ -68,7 +70,7 @@ def score_clip(model: Student, frames_TCHW: Tensor, views: Views, *, precision: 
 
     Args:
         model: in evaluation mode, on the frames' device.
-        frames_TCHW: uint8 [T, 3, h, w], scaled for the test crops.
+        frames_TCHW: uint8 [T, C, h, w], scaled for the test crops.
         views: T must be its `num_segments`.
         precision: see `pipeline.training.precision.autocast`.
 
@@ -81,7 +83,8 @@ def score_clip(model: Student, frames_TCHW: Tensor, views: Views, *, precision: 
     logits_K: list[Tensor] = []
     for box in evaluation_boxes(height, width, views.input_size, views.num_crops):
         with autocast(precision, device):
-            features = model.extract_features(normalise(cut_crop(frames_TCHW, box), model.normalisation))
+            crop_TCSS = cut_crop(frames_TCHW, box, is_flow=views.modality == "flow")
+            features = model.extract_features(normalise(crop_TCSS, model.normalisation))
             logits_WK = model.classify_segments(features.gather(indices_WN))
         logits_K.append(logits_WK.float().mean(dim=0))
     return torch.stack(logits_K).mean(dim=0).cpu()

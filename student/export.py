@@ -22,6 +22,7 @@ from pipeline.video import FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 from pipeline.workspace import Workspace
 from student.build import Student
 from student.deployment import DeployedStudent, draw_test_clips
+from student.modality import NUM_CHANNELS, NUM_PAIRS
 from student.normalisation import normalise
 from student.options import check_choice
 from student.parameters import count_parameters
@@ -34,6 +35,11 @@ SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"
 
 MAX_LOGIT_DIFFERENCE = 1e-4
 _NUM_TEST_CLIPS = 3
+_IMAGES = {
+    "rgb": "RGB frames",
+    "flow": f"x and y in turn of the flows from a frame and the {NUM_PAIRS - 1} after it, as kinet-pipeline "
+    "extract-flow stores them (128 is rest)",
+}
 _ONNX_OPSET = 18
 
 
@@ -82,7 +88,8 @@ def export_run(
     student, step = load_student(run_dir, config, which)
     student.eval()
     recipe = config.recipe
-    clips = draw_test_clips(_NUM_TEST_CLIPS, recipe.num_segments, recipe.input_size, seed=0)
+    num_channels = NUM_CHANNELS[recipe.modality]
+    clips = draw_test_clips(_NUM_TEST_CLIPS, recipe.num_segments, recipe.input_size, seed=0, num_channels=num_channels)
     with torch.inference_mode():
         expected = student(normalise(clips, student.normalisation)).action_logits
     deployed = DeployedStudent(student, num_segments=recipe.num_segments).eval()
@@ -173,7 +180,8 @@ def _describe(report: ExportReport, config: RunConfig, student: Student, step: i
     return {
         "format": report.format,
         "sha256": sha256_of_file(Path(report.path)),
-        "input": f"frames, uint8 RGB [clips, {recipe.num_segments}, 3, {recipe.input_size}, {recipe.input_size}]",
+        "input": f"{_IMAGES[recipe.modality]}, uint8 [clips, {recipe.num_segments}, {NUM_CHANNELS[recipe.modality]}, "
+        f"{recipe.input_size}, {recipe.input_size}]",
         "output": f"logits, float32 [clips, {config.num_classes}], before the softmax",
         "frames": f"centres of {recipe.num_segments} equal parts of the video; each first squashed to "
         f"{FRAME_HEIGHT} x {FRAME_WIDTH} (height x width; {FRAME_RESIZE}), whatever its shape, "
@@ -184,6 +192,7 @@ def _describe(report: ExportReport, config: RunConfig, student: Student, step: i
         "run": run_dir.name,
         "step": step,
         "model": recipe.model,
+        "modality": recipe.modality,
         "backbone": recipe.backbone,
         "num_segments": recipe.num_segments,
         "input_size": recipe.input_size,

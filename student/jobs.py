@@ -15,8 +15,8 @@ from pipeline.workspace import Workspace
 from student.absent import list_absent
 from student.catalogue import BACKBONES, STANDARD_INPUT_SIZE
 from student.clips import select_records
-from student.dataset import EvaluationDataset
 from student.evaluation import Views, Windows, evaluate_model
+from student.flow_clips import open_flow
 from student.recipes import RunConfig, TrainConfig, apply_overrides, read_recipe, read_run_config
 from student.runs import (
     CONFIG_FILE,
@@ -36,7 +36,7 @@ from student.runs import (
 from student.score_tables import write_score_tables
 from student.scores import ScoreError, measure_accuracy, save_scores
 from student.train import TrainSummary
-from student.training_job import TrainJob, run_training, select_usable
+from student.training_job import TrainJob, open_evaluation, run_training, select_usable
 from student.transfer import StartReport, find_source_run, load_initial_weights, locate_init, write_start
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,8 @@ def resolve_recipe(request: TrainRequest) -> TrainConfig:
 
 def default_run_name(dataset: str, recipe: TrainConfig) -> str:
     """Name a run that the user names not."""
-    return f"{dataset}-{recipe.model}-{recipe.backbone}"
+    stream = "-flow" if recipe.modality == "flow" else ""
+    return f"{dataset}-{recipe.model}-{recipe.backbone}{stream}"
 
 
 def plan_training(
@@ -191,8 +192,10 @@ def plan_training(
 
 
 def _check_labels(workspace: Workspace, config: RunConfig, records: list[VideoRecord]) -> None:
-    """Raise WorkspaceError where a run lacks the labels it needs; say where it goes without."""
-    if config.learns_from_labels:
+    """Raise WorkspaceError where a run lacks the labels or the flow it needs; say where it goes without."""
+    if config.recipe.modality == "flow":
+        open_flow(workspace, config.dataset, records)
+    elif config.learns_from_labels:
         open_labels(workspace, config.dataset, records)
     elif config.recipe.model == "kinet":
         logger.warning(
@@ -245,6 +248,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
             window_size=config.recipe.num_segments,
             windows=request.windows,
             input_size=config.recipe.input_size,
+            modality=config.recipe.modality,
         )
     manifest = load_dataset(workspace, request.dataset)
     fold = request.fold or (config.fold if request.dataset == config.dataset else 1)
@@ -254,7 +258,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
     model, step = load_student(run_dir, config, request.checkpoint)
     scores = evaluate_model(
         model,
-        EvaluationDataset(records, num_segments=views.num_segments, input_size=views.input_size),
+        open_evaluation(workspace, request.dataset, records, views),
         views,
         device=choose_device(),
         precision=config.recipe.precision,

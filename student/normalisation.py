@@ -11,12 +11,12 @@ class Normalisation:
     """Statistics of a network's input.
 
     Attributes:
-        mean, std: of RGB in 0-1.
+        mean, std: of RGB in 0-1; a single value of each is for all channels.
         bgr: the network sees blue first.
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     bgr: bool = False
 
 
@@ -27,8 +27,16 @@ CAFFE = Normalisation(mean=(128 / 255, 117 / 255, 104 / 255), std=(1 / 255, 1 / 
 """BN-Inception's: BGR in 0-255, less the mean [104, 117, 128]."""
 
 
+def flow_normalisation(rgb: Normalisation) -> Normalisation:
+    """Return the statistics of stored flow (rest is 128) for a network that was pre-trained with RGB.
+
+    The spread is the mean over its colours: .226 for ResNets, 1 / 255 for BN-Inception, .5 for Inception V3, as in TSN.
+    """
+    return Normalisation(mean=(128 / 255,), std=(sum(rgb.std) / len(rgb.std),))
+
+
 def normalise(frames_CHW: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor:
-    """Turn uint8 RGB frames [..., 3, H, W] into float32 as the pre-trained network saw them: (x / 255 - mean) / std."""
+    """Turn uint8 frames [..., C, H, W] into float32 as the pre-trained network saw them: (x / 255 - mean) / std."""
     mean_C11 = torch.tensor(normalisation.mean, device=frames_CHW.device)[:, None, None]
     std_C11 = torch.tensor(normalisation.std, device=frames_CHW.device)[:, None, None]
     scaled_CHW = (frames_CHW.float() / 255.0 - mean_C11) / std_C11

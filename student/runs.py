@@ -19,6 +19,7 @@ from pipeline.training.state import CHECKPOINT_DIR
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
 from student.dataset import DroppedVideo
+from student.modality import NUM_CHANNELS
 from student.recipes import RunConfig, list_differences, write_run_config
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ def build_run_student(config: RunConfig) -> Student:
         num_segments=recipe.num_segments,
         dropout=recipe.dropout,
         options=recipe.kinet,
+        in_channels=NUM_CHANNELS[recipe.modality],
         teachers=teachers,
         seed=recipe.seed,
     )

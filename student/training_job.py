@@ -13,9 +13,10 @@ from pipeline.training.world import ALONE, World
 from pipeline.workspace import Workspace
 from student.absent import list_absent
 from student.build import Student
-from student.clips import ClipReader, select_records
+from student.clips import ClipReader, FrameSource, select_records
 from student.dataset import DroppedVideo, EvaluationDataset, TrainDataset
 from student.evaluation import Views, score_videos
+from student.flow_clips import FlowReader, open_flow
 from student.label_filter import LabelFilter
 from student.recipes import RunConfig, TrainConfig
 from student.runs import (
@@ -98,19 +99,37 @@ def select_usable(
     return leave_out_dangerous(records, workspace.shards_dir(dataset))
 
 
+def open_evaluation(
+    workspace: Workspace, dataset: str, records: list[VideoRecord], views: Views, part: slice = slice(None)
+) -> EvaluationDataset:
+    """Return what of some videos is scored: their frames, or their flow; of them a part alone.
+
+    Raises:
+        WorkspaceError: it is flow, and none of the videos has any.
+    """
+    reader = FlowReader(open_flow(workspace, dataset, records)) if views.modality == "flow" else None
+    return EvaluationDataset(records[part], num_segments=views.num_segments, input_size=views.input_size, reader=reader)
+
+
 def _train_dataset(job: TrainJob, records: list[VideoRecord]) -> TrainDataset:
     """Join manifest and shards; a run that learns actions alone needs no labels."""
     recipe = job.config.recipe
-    labels = open_labels(job.workspace, job.config.dataset, records) if job.config.learns_from_labels else None
-    cache_bytes = job.cache_mib * 2**20 // max(1, job.loader_workers)
     return TrainDataset(
         records,
-        reader=ClipReader(labels, cache_bytes=cache_bytes),
+        reader=_train_reader(job, records),
         num_segments=recipe.num_segments,
         crop=MultiScaleCrop(recipe.input_size, recipe.scales, recipe.max_distort, recipe.flip_probability),
         seed=recipe.seed,
         label_filter=LabelFilter(recipe.min_scene_confidence, recipe.skip_empty_masks),
     )
+
+
+def _train_reader(job: TrainJob, records: list[VideoRecord]) -> FrameSource:
+    config = job.config
+    if config.recipe.modality == "flow":
+        return FlowReader(open_flow(job.workspace, config.dataset, records))
+    labels = open_labels(job.workspace, config.dataset, records) if config.learns_from_labels else None
+    return ClipReader(labels, cache_bytes=job.cache_mib * 2**20 // max(1, job.loader_workers))
 
 
 def _make_validation(
@@ -128,11 +147,13 @@ def _make_validation(
     records, set_aside = select_usable(job.workspace, manifest, config.dataset, split, config.fold)
     left_out = (*set_aside, *list_absent(job.workspace, manifest, config.dataset, split, config.fold))
     views = Views(
-        num_segments=recipe.num_segments, num_crops=1, window_size=recipe.num_segments, input_size=recipe.input_size
+        num_segments=recipe.num_segments,
+        num_crops=1,
+        window_size=recipe.num_segments,
+        input_size=recipe.input_size,
+        modality=recipe.modality,
     )
-    dataset = EvaluationDataset(
-        records[world.rank :: world.size], num_segments=views.num_segments, input_size=views.input_size
-    )
+    dataset = open_evaluation(job.workspace, config.dataset, records, views, part=slice(world.rank, None, world.size))
 
     def validate(model: Student) -> dict[str, float]:
         mine = score_videos(

@@ -150,7 +150,8 @@ def _load_imagenet(model: Student, path: Path) -> StartReport:
 
 def _check_student(run_dir: Path, source: RunConfig, target: RunConfig) -> None:
     """Raise CheckpointError where the two runs' networks are not of one kind."""
-    names = [name for name in ("model", "backbone") if getattr(source.recipe, name) != getattr(target.recipe, name)]
+    kinds = ("model", "backbone", "modality")
+    names = [name for name in kinds if getattr(source.recipe, name) != getattr(target.recipe, name)]
     if names:
         there = ", ".join(f"{name} {getattr(source.recipe, name)}" for name in names)
         here = ", ".join(f"{name} {getattr(target.recipe, name)}" for name in names)

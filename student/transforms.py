@@ -3,7 +3,7 @@
 Frames stay uint8 until the device. Everything random is drawn once, as a `CropBox`, and applied to frames (bilinear)
 and masks (nearest neighbour) alike; the scene label is the full frame's and needs no transform.
 
-Shape suffixes: T frames, H height, W width, C = 3 colours (RGB), S the network's input size.
+Shape suffixes: T frames, H height, W width, C = 3 colours (RGB) or 10 channels of flow, S the network's input size.
 Source: Temporal Segment Networks; protocol values of its public code (13 fixed positions, scales 1, .875, .75, .66).
 """
 
@@ -89,10 +89,10 @@ def fixed_positions(height: int, width: int, crop_height: int, crop_width: int) 
     return [(row * row_step, column * column_step) for row, column in quarters]
 
 
-def crop_frames(frames_THWC: Tensor, box: CropBox, input_size: int) -> Tensor:
-    """Cut, resize (bilinear, antialiased) and mirror frames: uint8 [T, H, W, 3] to uint8 [T, 3, S, S]."""
+def crop_frames(frames_THWC: Tensor, box: CropBox, input_size: int, *, is_flow: bool = False) -> Tensor:
+    """Cut, resize (bilinear, antialiased) and mirror frames: uint8 [T, H, W, C] to uint8 [T, C, S, S]."""
     frames_TCHW = _cut(frames_THWC, box).permute(0, 3, 1, 2).contiguous()
-    return _mirror(resize_frames(frames_TCHW, input_size, input_size), box.flip)
+    return _mirror_frames(resize_frames(frames_TCHW, input_size, input_size), box.flip, is_flow)
 
 
 def crop_masks(masks_THW: Tensor, box: CropBox, input_size: int) -> Tensor:
@@ -102,7 +102,7 @@ def crop_masks(masks_THW: Tensor, box: CropBox, input_size: int) -> Tensor:
 
 
 def resize_frames(frames_TCHW: Tensor, height: int, width: int) -> Tensor:
-    """Resize uint8 frames [T, 3, H, W] with an antialiased bilinear filter, as PIL does; no work at the right size."""
+    """Resize uint8 frames [T, C, H, W] with an antialiased bilinear filter, as PIL does; no work at the right size."""
     if frames_TCHW.shape[-2:] == (height, width):
         return frames_TCHW
     return F.interpolate(frames_TCHW, size=(height, width), mode="bilinear", antialias=True)
@@ -121,7 +121,7 @@ def scaled_side(input_size: int) -> int:
 
 
 def scale_for_test(frames_THWC: Tensor, input_size: int) -> Tensor:
-    """Scale frames so that the shorter side is 256/224 of the input: uint8 [T, H, W, 3] to uint8 [T, 3, h, w]."""
+    """Scale frames so that the shorter side is 256/224 of the input: uint8 [T, H, W, C] to uint8 [T, C, h, w]."""
     height, width = frames_THWC.shape[1:3]
     ratio = scaled_side(input_size) / min(height, width)
     frames_TCHW = frames_THWC.permute(0, 3, 1, 2).contiguous()
@@ -150,15 +150,25 @@ def evaluation_boxes(height: int, width: int, input_size: int, num_crops: int) -
     ]
 
 
-def cut_crop(frames_TCHW: Tensor, box: CropBox) -> Tensor:
-    """Cut one test crop on any device: [T, 3, h, w] to [T, 3, S, S], no resize."""
+def cut_crop(frames_TCHW: Tensor, box: CropBox, *, is_flow: bool = False) -> Tensor:
+    """Cut one test crop on any device: [T, C, h, w] to [T, C, S, S], no resize."""
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    return _mirror(frames_TCHW[..., rows, columns], box.flip)
+    return _mirror_frames(frames_TCHW[..., rows, columns], box.flip, is_flow)
 
 
 def _cut(images_THW: Tensor, box: CropBox) -> Tensor:
     """Cut a box from [T, H, W, ...]."""
     return images_THW[:, box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def _mirror_frames(frames_TCHW: Tensor, flip: bool, is_flow: bool) -> Tensor:
+    """Mirror frames [..., C, H, W] left to right where `flip`; of flow, uint8 in 1..255, x also changes its sign."""
+    mirrored_TCHW = _mirror(frames_TCHW, flip)
+    if flip and is_flow:
+        mirrored_TCHW = mirrored_TCHW.clone()
+        # 2 * 128 - x, which in uint8 is -x.
+        mirrored_TCHW[..., ::2, :, :] = -mirrored_TCHW[..., ::2, :, :]
+    return mirrored_TCHW
 
 
 def _mirror(images_HW: Tensor, flip: bool) -> Tensor:

@@ -17,7 +17,7 @@ from student.backbones import (
 )
 from student.branches import BlockChain
 from student.heads import DEFAULT_DROPOUT, check_frames, make_classifier, pool
-from student.normalisation import Normalisation
+from student.normalisation import Normalisation, flow_normalisation
 from student.outputs import BranchFeatures, StudentOutputs
 from student.seeding import seeded
 
@@ -28,7 +28,7 @@ class TSN(nn.Module):
     Args:
         backbone: the whole backbone up to its last map.
         classifier: linear, from its channels to the classes.
-        normalisation: of the RGB frames it is called with.
+        normalisation: of the images it is called with.
         in_channels: of its images: 3 for RGB, 10 for five (x, y) pairs of optical flow.
         dropout: probability, before the classifier.
     """
@@ -133,7 +133,7 @@ def make_tsn(cut: CutBackbone, num_classes: int, num_segments: int, dropout: flo
     return TSN(
         backbone=BlockChain(cut.stem + cut.res4 + cut.res5),
         classifier=make_classifier(cut.feature_dim, num_classes),
-        normalisation=cut.normalisation,
+        normalisation=cut.normalisation if in_channels == 3 else flow_normalisation(cut.normalisation),
         in_channels=in_channels,
         dropout=dropout,
     )

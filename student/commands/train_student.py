@@ -17,6 +17,7 @@ from student.commands.options import (
     recipe_options,
     views_options,
 )
+from student.modality import FLOW_CHANGES
 
 if TYPE_CHECKING:
     from student.transfer import StartReport
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 @dataset_option
 @recipe_options
 @click.option("--model", metavar="NAME", help="kinet, tsn or kinet-fixed; short for --set model=NAME.")
+@click.option(
+    "--modality",
+    type=click.Choice(["rgb", "flow"]),
+    help="flow learns from extract-flow's shards: short for --set modality=flow, and TSN with its values for flow.",
+)
 @click.option("--backbone", metavar="NAME", help="resnet50, bninception, inceptionv3, resnet18, squeezenet1_1, ...")
 @click.option(
     "--run",
@@ -65,6 +71,7 @@ def train_student(
     recipe: str | None,
     overrides: tuple[str, ...],
     model: str | None,
+    modality: str | None,
     backbone: str | None,
     run: str | None,
     init: Path | None,
@@ -88,12 +95,13 @@ def train_student(
     """
     from student.jobs import TrainRequest, train_run
 
+    stream = FLOW_CHANGES if modality == "flow" else ("modality=rgb",) if modality else ()
     named = [f"{key}={value}" for key, value in (("model", model), ("backbone", backbone)) if value is not None]
     request = TrainRequest(
         dataset=dataset,
         run=run,
         recipe=recipe,
-        overrides=(*overrides, *named),
+        overrides=(*stream, *overrides, *named),
         split=split,
         fold=fold,
         init=init,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.precisions import PRECISIONS
 from student.catalogue import BACKBONES, MODELS, check_input_size
+from student.modality import MODALITIES
 from student.options import KINetOptions, check_choice
 
 
@@ -13,6 +14,7 @@ class TrainConfig:
 
     Attributes:
         model: "kinet", "tsn", or "kinet-fixed", whose auxiliary branches are the two teachers, frozen.
+        modality: "rgb", or "flow", from which "tsn" alone learns.
         human_teacher, scene_teacher: teacher files (`teachers/human.safetensors`), for "kinet-fixed" alone.
         backbone: one of `student.catalogue.BACKBONES`.
         num_segments: frames a clip is seen by (T).
@@ -48,6 +50,7 @@ class TrainConfig:
     """
 
     model: str = "kinet"
+    modality: str = "rgb"
     human_teacher: str = ""
     scene_teacher: str = ""
     backbone: str = "resnet50"
@@ -84,6 +87,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choice("model", self.model, MODELS)
+        check_choice("modality", self.modality, MODALITIES)
+        if self.modality == "flow" and self.model != "tsn":
+            raise ValueError(f"modality: {self.model} learns from rgb, found flow; the model for flow is tsn")
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("backbone", self.backbone, BACKBONES)
         if self.input_size:
