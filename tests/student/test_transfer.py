@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,3 +226,25 @@ def test_a_run_transfers_to_a_labelled_data_set(workspace: Path, capsys: pytest.
     assert "new: none" in err
     rows = read_metrics(workspace / "runs" / "second")
     assert all(row["loss_human"] > 0 and row["loss_scene"] > 0 for row in rows)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_ray_worker_starts_from_the_other_run_too(other_classes: Path) -> None:
+    """The same weights as in this process, bit by bit, from a source without labels on the new data set."""
+    small = [*SMALL, "--set", "epochs=1"]
+
+    def train_others(*arguments: str) -> None:
+        command = [sys.executable, "-m", "pipeline.cli", "train-student", "--workspace", str(other_classes), *small]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    train_others("--dataset", "boxes", "--run", "first")
+    transfer = ("--dataset", "others", "--init", "runs/first", "--set", "freeze_batchnorm=true")
+    train_others(*transfer, "--run", "here")
+    train_others(*transfer, "--run", "there", "--workers", "1")
+    here, there = (load_latest_checkpoint(other_classes / "runs" / run / "checkpoints") for run in ("here", "there"))
+    assert here is not None and there is not None
+    assert here["step"] == there["step"] == 2
+    assert all(torch.equal(weight, there["model"][key]) for key, weight in here["model"].items())
