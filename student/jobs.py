@@ -147,7 +147,8 @@ def plan_training(
     init = locate_init(workspace, request.init) if request.init else None
     transferred = saved.transferred if saved else init is not None and find_source_run(init) is not None
     # A run that began without labels goes on without: new ones would change it half-way.
-    labelled = saved.labelled if saved else not transferred or has_labels(workspace, request.dataset, records)
+    may_do_without = transferred and recipe.model == "kinet"
+    labelled = saved.labelled if saved else not may_do_without or has_labels(workspace, request.dataset, records)
     config = RunConfig(
         dataset=request.dataset,
         split=split,
