@@ -54,6 +54,9 @@ class CaffeLayer:
         blobs: its arrays.
         stride, pad, kernel: of a convolution or pooling, first axis; 0 where the file does not say.
         eps: of a BatchNorm layer.
+        dilation, group: of a convolution; 0 where the file does not say.
+        average: of a pooling: 1 for the mean, 0 for the maximum.
+        everything: of a pooling: 1 where one window is the whole map.
         floor: of a pooling: 1 where its windows are counted by rounding down; Caffe's habit is up.
     """
 
@@ -63,6 +66,10 @@ class CaffeLayer:
     stride: int = 0
     pad: int = 0
     kernel: int = 0
+    dilation: int = 0
+    group: int = 0
+    average: int = 0
+    everything: int = 0
     floor: int = 0
     eps: float = 1e-5
 
@@ -79,8 +86,9 @@ class _Draft:
 # Field numbers: of the layer's name, type, blobs, and convolution_param, pooling_param (V1 has no BatchNorm).
 _V2 = {1: "name", 2: "type", 7: "blob", 106: "convolution", 121: "pooling", 139: "batch_norm"}
 _V1 = {4: "name", 5: "type", 6: "blob", 10: "convolution", 19: "pooling"}
-_CONVOLUTION = {3: "pad", 4: "kernel", 6: "stride", 9: "pad", 11: "kernel", 13: "stride"}
-_POOLING = {2: "kernel", 3: "stride", 4: "pad", 5: "kernel", 7: "stride", 9: "pad", 13: "floor"}
+_CONVOLUTION = {3: "pad", 4: "kernel", 5: "group", 6: "stride", 9: "pad", 11: "kernel", 13: "stride", 18: "dilation"}
+_POOLING = {1: "average", 2: "kernel", 3: "stride", 4: "pad", 5: "kernel", 7: "stride", 9: "pad"}
+_POOLING |= {12: "everything", 13: "floor"}
 
 
 def read_caffemodel(path: Path) -> list[CaffeLayer]:

@@ -86,6 +86,8 @@ def _convert_vgg16(weighted: dict[str, CaffeLayer]) -> Converted:
     state = {}
     for name, target in names.items():
         weight, bias = _blobs(weighted, name, 2)
+        if target.startswith("features"):
+            _check_convolution(weighted[name], weight, stride=1)
         # Old files give every blob four axes.
         state[f"{target}.weight"] = weight if target.startswith("features") else _matrix(name, weight)
         state[f"{target}.bias"] = bias.flatten()
@@ -120,7 +122,7 @@ class _ResNet:
         counts = tuple(len(blocks.get(str(stage), ())) for stage in (2, 3, 4, 5))
         if counts not in DEPTHS or len(blocks) != 4:
             raise ValueError(f"blocks {list(counts)} in the stages, no ResNet that torchvision has")
-        self._layer("conv1", "bn_conv1", "scale_conv1", "conv1", "bn1")
+        self._layer("conv1", "bn_conv1", "scale_conv1", "conv1", "bn1", stride=2)
         for stage, letters in blocks.items():
             for number, letter in enumerate(letters):
                 for branch, (conv, norm) in _BRANCHES.items():
@@ -128,7 +130,17 @@ class _ResNet:
                     if branch == "1" and f"res{name}" not in self._weighted:
                         continue
                     prefix = f"layer{int(stage) - 1}.{number}"
-                    self._layer(f"res{name}", f"bn{name}", f"scale{name}", f"{prefix}.{conv}", f"{prefix}.{norm}")
+                    halves = stage != "2" and number == 0
+                    # Which of the two inner convolutions halves the map is the variant's.
+                    stride = None if halves and branch in ("2a", "2b") else 2 if halves and branch == "1" else 1
+                    self._layer(
+                        f"res{name}",
+                        f"bn{name}",
+                        f"scale{name}",
+                        f"{prefix}.{conv}",
+                        f"{prefix}.{norm}",
+                        stride=stride,
+                    )
         self._head()
         variant = self._variant(blocks)
         notes = tuple(f"{text} ({count} layers)" for text, count in self._notes.items())
@@ -150,7 +162,13 @@ class _ResNet:
         """
         first = {self._layers[f"res{stage}{blocks[stage][0]}_branch2a"].stride for stage in "345"}
         second = {self._layers[f"res{stage}{blocks[stage][0]}_branch2b"].stride for stage in "345"}
-        pool = self._layers.get("pool1")
+        pool, last_pool = self._layers.get("pool1"), self._layers.get("pool5")
+        if pool is not None and pool.kernel and (pool.kernel, pool.stride, pool.average) != (3, 2, 0):
+            raise ValueError(f"layer pool1: {_describe_pooling(pool)}, expected a maximum of 3x3 at stride 2")
+        if last_pool is not None and (last_pool.kernel or last_pool.everything):
+            whole = last_pool.everything or last_pool.kernel == 7
+            if not (whole and last_pool.average and last_pool.pad == 0):
+                raise ValueError(f"layer pool5: {_describe_pooling(last_pool)}, expected a mean of the whole map, 7x7")
         padded, floor = (pool.pad == 1, bool(pool.floor)) if pool is not None else (False, False)
         if first <= {0, 2} and second <= {0, 1} and not padded and not floor:
             return "_caffe"
@@ -161,12 +179,15 @@ class _ResNet:
             f"{pool.pad if pool else 0}{', rounded down' if floor else ''}: neither Caffe's ResNet nor torchvision's"
         )
 
-    def _layer(self, conv: str, norm: str, scale: str, conv_target: str, norm_target: str) -> None:
+    def _layer(
+        self, conv: str, norm: str, scale: str, conv_target: str, norm_target: str, *, stride: int | None
+    ) -> None:
         (weight, *conv_bias) = _blobs(self._weighted, conv, 1, 2)
         mean_sum, var_sum, factor = _blobs(self._weighted, norm, 3)
         gamma, beta = _blobs(self._weighted, scale, 2)
         self._used |= {conv, norm, scale}
         _check_sizes(conv, weight, axes=4)
+        _check_convolution(self._weighted[conv], weight, stride=stride)
         _check_sizes(norm, factor, size=1)
         for name, tensor in ((norm, mean_sum), (norm, var_sum), (scale, gamma), (scale, beta)):
             _check_sizes(name, tensor, size=len(weight))
@@ -203,6 +224,28 @@ class _ResNet:
 
     def _note(self, text: str) -> None:
         self._notes[text] = self._notes.get(text, 0) + 1
+
+
+def _check_convolution(layer: CaffeLayer, weight: Tensor, *, stride: int | None) -> None:
+    """Raise ValueError unless a convolution keeps the map's size but for its stride, undilated and in one group.
+
+    A file without parameters says nothing, and is believed. `stride` None is checked elsewhere.
+    """
+    if not layer.kernel:
+        return
+    kernel = weight.shape[-1]
+    wanted = {"kernel": kernel, "pad": kernel // 2, "dilation": 1, "group": 1}
+    wanted |= {} if stride is None else {"stride": stride}
+    found = {"kernel": layer.kernel, "pad": layer.pad, "dilation": layer.dilation or 1, "group": layer.group or 1}
+    found |= {} if stride is None else {"stride": layer.stride or 1}
+    differing = [f"{name} {found[name]}, expected {value}" for name, value in wanted.items() if found[name] != value]
+    if differing:
+        raise ValueError(f"layer {layer.name}: {'; '.join(differing)}")
+
+
+def _describe_pooling(pool: CaffeLayer) -> str:
+    size = "the whole map" if pool.everything else f"{pool.kernel}x{pool.kernel}"
+    return f"a {'mean' if pool.average else 'maximum'} of {size} at stride {pool.stride or 1}, padded by {pool.pad}"
 
 
 def _check_sizes(name: str, blob: Tensor, *, axes: int | None = None, size: int | None = None) -> None:

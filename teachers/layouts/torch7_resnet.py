@@ -1,8 +1,10 @@
 """ResNets of fb.resnet.torch as torchvision's: the same network under other names, the stride on the 3x3 in both.
 
-Every layer's class, size, stride and padding is compared, so that another network cannot pass for a ResNet.
+Every layer's class, place, size, stride, padding and dilation is compared, so that another network cannot pass for a
+ResNet.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,12 @@ DEPTHS: dict[tuple[str, tuple[int, ...]], str] = {
 # A residual branch's layers, by block: convolutions with (kernel, padding), each with its normalisation.
 BRANCHES: dict[str, tuple[tuple[int, int], ...]] = {"basic": ((3, 1), (3, 1)), "bottleneck": ((1, 0), (3, 1), (1, 0))}
 TORCHVISION_EPS = 1e-5
+# Both are Torch7's plain convolution, of different ages.
+CONVOLUTIONS = ("SpatialConvolution", "SpatialConvolutionMM")
+POOL = {"kW": 3, "kH": 3, "dW": 2, "dH": 2, "padW": 1, "padH": 1, "dilationW": 1, "dilationH": 1}
+# Of 224 pixels 7 x 7 are left: their mean is torchvision's mean of the whole map.
+LAST_POOL = {"kW": 7, "kH": 7, "dW": 1, "dH": 1, "padW": 0, "padH": 0}
+HEAD = re.compile(r"(View|Reshape)( (Dropout|Identity))* Linear( (SoftMax|LogSoftMax))?")
 
 
 def convert_torch7_resnet(root: Any, origin: str) -> Converted:
@@ -68,7 +76,7 @@ class _Walk:
         self._expect(_take(layers, "the stem's ReLU"), "ReLU", "the stem")
         pool = _take(layers, "the stem's pooling")
         self._expect(pool, "SpatialMaxPooling", "the stem")
-        self._compare(pool, "the stem's pooling", {"kW": 3, "kH": 3, "dW": 2, "dH": 2, "padW": 1, "padH": 1})
+        self._compare(pool, "the stem's pooling", POOL)
         counts, kinds = [], set()
         for stage in range(1, 5):
             blocks = self._children(_take(layers, f"stage {stage}"), "Sequential", f"stage {stage}")
@@ -95,16 +103,19 @@ class _Walk:
         paths = parts[0].children
         if len(paths) != 2:
             raise ValueError(f"{name}: {len(paths)} paths, expected the residual and the shortcut")
-        branch = [part for part in self._children(paths[0], "Sequential", name) if part.short_name != "ReLU"]
-        kind = "basic" if len(branch) == 4 else "bottleneck"
+        branch = self._children(paths[0], "Sequential", name)
+        kind = "basic" if sum(part.short_name in CONVOLUTIONS for part in branch) == 2 else "bottleneck"
         shapes = BRANCHES[kind]
-        if len(branch) != 2 * len(shapes):
-            raise ValueError(f"{name}: {len(branch)} weighted layers in the residual, expected 4 or 6")
+        found = ["Convolution" if part.short_name in CONVOLUTIONS else part.short_name for part in branch]
+        # Each convolution with its normalisation, a ReLU between two of them and none behind the last.
+        wanted = (["Convolution", "SpatialBatchNormalization", "ReLU"] * len(shapes))[:-1]
+        if found != wanted:
+            raise ValueError(f"{name}: a residual of {' '.join(found)}, expected {' '.join(wanted)}")
         for index, (kernel, padding) in enumerate(shapes):
             # The stride is on the first 3x3.
             own = stride if index == (0 if kind == "basic" else 1) else 1
             conv_name, norm_name = f"{name}.conv{index + 1}", f"{name}.bn{index + 1}"
-            conv, norm = branch[2 * index : 2 * index + 2]
+            conv, norm = branch[3 * index : 3 * index + 2]
             self._convolution(conv, norm, conv_name, norm_name, kernel=kernel, stride=own, padding=padding)
         shortcut = paths[1]
         if not (isinstance(shortcut, Torch7Module) and shortcut.short_name == "Identity"):
@@ -116,23 +127,26 @@ class _Walk:
         return kind
 
     def _head(self, layers: Iterator[Any]) -> None:
-        self._expect(_take(layers, "the average pooling"), "SpatialAveragePooling", "the head")
-        rest = [layer for layer in layers if isinstance(layer, Torch7Module)]
-        linear = [layer for layer in rest if layer.short_name == "Linear"]
-        others = [layer.short_name for layer in rest if layer.short_name != "Linear"]
-        if len(linear) != 1 or set(others) - {"View", "Reshape", "SoftMax", "LogSoftMax", "Dropout", "Identity"}:
-            raise ValueError(f"the head: {[layer.short_name for layer in rest]}, expected View and Linear")
-        self._state["fc.weight"] = _needed(linear[0], "weight", "the head")
-        self._state["fc.bias"] = _needed(linear[0], "bias", "the head")
+        pool = _take(layers, "the average pooling")
+        self._expect(pool, "SpatialAveragePooling", "the head")
+        self._compare(pool, "the average pooling", LAST_POOL)
+        rest = list(layers)
+        names = " ".join(layer.short_name for layer in rest)
+        if not HEAD.fullmatch(names):
+            raise ValueError(f"the head: {names or 'nothing'}, expected View Linear")
+        linear = next(layer for layer in rest if layer.short_name == "Linear")
+        self._state["fc.weight"] = _needed(linear, "weight", "the head")
+        self._state["fc.bias"] = _needed(linear, "bias", "the head")
 
     def _convolution(
         self, layer: Any, norm: Any, conv_name: str, norm_name: str, *, kernel: int, stride: int, padding: int
     ) -> None:
         """Take over a convolution and the normalisation behind it."""
-        if not isinstance(layer, Torch7Module) or not layer.short_name.startswith("SpatialConvolution"):
+        if not isinstance(layer, Torch7Module) or layer.short_name not in CONVOLUTIONS:
             raise ValueError(f"{conv_name}: {_name(layer)}, expected SpatialConvolution")
         self._expect(norm, "SpatialBatchNormalization", norm_name)
         wanted = {"kW": kernel, "kH": kernel, "dW": stride, "dH": stride, "padW": padding, "padH": padding}
+        wanted |= {"dilationW": 1, "dilationH": 1}
         self._compare(layer, conv_name, wanted)
         weight = _needed(layer, "weight", conv_name)
         if weight.ndim == 2 and weight.shape[1] % kernel**2 == 0:

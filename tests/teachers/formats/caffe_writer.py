@@ -66,9 +66,10 @@ class Layer:
         if not with_parameters:
             return out
         if self.type == "Convolution":
-            out += message(106, self._sizes({"pad": 3, "kernel": 4, "stride": 6}))
+            out += message(106, self._sizes({"pad": 3, "kernel": 4, "group": 5, "stride": 6, "dilation": 18}))
         elif self.type == "Pooling":
-            out += message(121, self._sizes({"kernel": 2, "stride": 3, "pad": 4, "floor": 13}))
+            sizes = {"average": 1, "kernel": 2, "stride": 3, "pad": 4, "everything": 12, "floor": 13}
+            out += message(121, self._sizes(sizes))
         elif self.type == "BatchNorm" and "eps" in self.parameters:
             out += message(139, integer(1, 1) + single(3, self.parameters["eps"]))
         return out

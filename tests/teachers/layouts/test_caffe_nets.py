@@ -101,7 +101,7 @@ class Maker:
                 self.layers.append(Layer(name, "Eltwise", (shortcut, x), name))
                 self.layers.append(Layer(f"{name}_relu", "ReLU", (name,), name))
                 top, channels = name, out
-        self.layers.append(Layer("pool5", "Pooling", (top,), "pool5", [], {"kernel": 7, "stride": 1}))
+        self.layers.append(Layer("pool5", "Pooling", (top,), "pool5", [], {"average": 1, "kernel": 7, "stride": 1}))
         head = [self.uniform(classes, channels, low=-0.1, high=0.1), self.uniform(classes)]
         self.layers.append(Layer("fc365", "InnerProduct", ("pool5",), "fc365", head))
         return self.layers
@@ -192,6 +192,30 @@ def test_padded_pooling_of_224_pixels_makes_57_as_caffe_does() -> None:
     network = build_network(Kind.SCENE, "resnet50_ceil", 365)
     assert network.maxpool(torch.zeros(1, 1, 112, 112)).shape[-2:] == (57, 57)
     assert network.layer2[0].conv2.stride == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "parameters", "message"),
+    [
+        ("pool1", {"kernel": 2}, "layer pool1: a maximum of 2x2 at stride 2, padded by 0, expected a maximum of 3x3"),
+        ("pool1", {"stride": 1}, "layer pool1: a maximum of 3x3 at stride 1"),
+        ("pool1", {"average": 1}, "layer pool1: a mean of 3x3"),
+        ("pool5", {"average": 0}, "layer pool5: a maximum of 7x7"),
+        ("pool5", {"kernel": 5}, "layer pool5: a mean of 5x5"),
+        ("res2a_branch2b", {"dilation": 2}, "layer res2a_branch2b: dilation 2, expected 1"),
+        ("res3b_branch2b", {"pad": 0}, "layer res3b_branch2b: pad 0, expected 1"),
+        ("res3b_branch2c", {"stride": 2}, "layer res3b_branch2c: stride 2, expected 1"),
+        ("res4a_branch1", {"stride": 1}, "layer res4a_branch1: stride 1, expected 2"),
+        ("conv1", {"group": 3}, "layer conv1: group 3, expected 1"),
+    ],
+)
+def test_another_resnet_is_refused_at_its_first_difference(
+    tmp_path: Path, layer: str, parameters: dict[str, float], message: str
+) -> None:
+    layers = Maker(4).network(BLOCKS_50, 5)
+    next(made for made in layers if made.name == layer).parameters.update(parameters)
+    with pytest.raises(TeacherError, match=message):
+        convert(tmp_path, layers)
 
 
 def test_damaged_blobs_are_one_line(tmp_path: Path) -> None:

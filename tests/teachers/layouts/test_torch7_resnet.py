@@ -188,6 +188,10 @@ def change(model: LuaModule, path: tuple[float, ...], **fields: Any) -> LuaModul
         ((5,), {"modules": lua_list([])}, r"mixed blocks \[0, 2, 2, 2\]|basic blocks \[0, 2, 2, 2\]"),
         ((5, 1, 1, 1, 2), {"running_mean": None}, r"layer1\.0\.bn1: cudnn\..* without running_mean"),
         ((11,), {"weight": None}, "the head: nn.Linear without weight"),
+        ((9,), {"kW": 3, "kH": 3}, "the average pooling: kW 3, expected 7"),
+        ((4,), {"dW": 1, "dH": 1}, "the stem's pooling: dW 1, expected 2"),
+        ((4,), {"ceil_mode": True}, "the stem's pooling: groups or ceil mode"),
+        ((8, 2, 1, 1, 1), {"dilationW": 2, "dilationH": 2}, r"layer4\.1\.conv1: dilationW 2, expected 1"),
     ],
 )
 def test_another_network_is_refused_at_its_first_difference(
@@ -198,6 +202,30 @@ def test_another_network_is_refused_at_its_first_difference(
     with pytest.raises(TeacherError, match=message) as fault:
         convert_torch7_resnet(read_torch7(file), str(file))
     assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "message"),
+    [
+        ((5, 1, 1, 1), (1, 3, 2, 4, 5), r"layer1\.0: a residual of Convolution ReLU SpatialBatchNormalization"),
+        ((5, 1, 1, 1), (1, 2, 4, 5), r"layer1\.0: a residual of Convolution SpatialBatchNormalization Convolution"),
+        ((5, 1, 1, 1), (1, 2, 3, 4, 5, 3), r"layer1\.0: a residual of .* ReLU, expected"),
+        ((), (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10), "the head: Linear View, expected View Linear"),
+        ((), (1, 2, 4, 3, 5, 6, 7, 8, 9, 10, 11), r"the stem: nn\.SpatialMaxPooling, expected ReLU"),
+    ],
+)
+def test_the_order_of_layers_counts(
+    tmp_path: Path, path: tuple[int, ...], order: tuple[int, ...], message: str
+) -> None:
+    model = Maker(shared=True).network(18)
+    module = model
+    for number in path:
+        module = module.fields["modules"][number]
+    modules = module.fields["modules"]
+    module.fields["modules"] = lua_list([modules[number] for number in order])
+    file = Torch7Writer().write(model).save(tmp_path / "a.t7")
+    with pytest.raises(TeacherError, match=message):
+        convert_torch7_resnet(read_torch7(file), str(file))
 
 
 def test_a_pre_activation_resnet_is_named(tmp_path: Path) -> None:
