@@ -111,9 +111,11 @@ class DecodeAhead:
                     at_work.append((waiting.popleft(), decoder))
                 record, decoder = at_work[0]
                 for event in self._read_video(record, decoder):
+                    if isinstance(event, VideoEnd):
+                        # Before it is passed on: who asks no more after the last end leaves no process at work.
+                        at_work.popleft()
+                        self._idle.append(decoder)
                     yield record, event
-                at_work.popleft()
-                self._idle.append(decoder)
         finally:
             # Left early: what the others were sending belongs to nobody.
             for _, decoder in at_work:

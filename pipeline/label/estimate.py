@@ -153,8 +153,8 @@ def estimate_labelling(
     description = pool.describe(measure=True)
     resources = pool.resources
     chosen = choose_sample(records, request.num_videos, request.seed)
-    group_size = max(1, len(chosen) // max(GROUPS_PER_WORKER, 2 * resources.num_workers))
-    plan = Plan(dataset, group_size, description.ingredients, _group(chosen, group_size))
+    shards = _group(chosen, max(GROUPS_PER_WORKER, 2 * resources.num_workers))
+    plan = Plan(dataset, len(shards[0].records), description.ingredients, shards)
     header = shard_header(plan, SAMPLE_SPLIT)
     _warm_up(pool, plan, resources.num_workers, description.frames_per_sec)
     with ShardWriter(sample_dir / "empty.h5", header) as writer:
@@ -167,18 +167,23 @@ def estimate_labelling(
         if time.monotonic() - started > request.max_sec:
             break
     sample_sec = time.monotonic() - started
-    groups = [
-        SampleGroup(len(done.outcomes), done.frames, done.seconds, max(0, done.shard_bytes - empty_bytes))
-        for done in receipts
-    ]
+    most_videos = max(len(done.outcomes) for done in receipts)
+    grouped = [done for done in receipts if len(done.outcomes) == most_videos]
+    groups, singles = (
+        [
+            SampleGroup(len(done.outcomes), done.frames, done.seconds, max(0, done.shard_bytes - empty_bytes))
+            for done in kind
+        ]
+        for kind in (grouped, [done for done in receipts if len(done.outcomes) < most_videos])
+    )
     if not any(group.frames for group in groups):
         raise KinetError(
             f"{dataset}: not one frame of {sum(group.videos for group in groups)} sampled videos could be labelled; "
             f"run kinet-pipeline manifest check {dataset} to see why"
         )
-    worker_sec = sum(group.seconds for group in groups)
     probed = [record.num_frames for record in records if record.num_frames is not None]
-    sizes = choose_sizes(records, sum(group.frames for group in groups) / worker_sec)
+    # As label will choose them.
+    sizes = choose_sizes(records, description.frames_per_sec)
     whole = Whole(
         known_frames=sum(probed),
         unprobed_videos=len(records) - len(probed),
@@ -186,28 +191,30 @@ def estimate_labelling(
         shards=sum(len(of_split) for of_split in sizes.values()),
         bytes_per_empty_shard=empty_bytes,
     )
-    stages = {
-        stage: sum(done.stage_seconds.get(stage, 0.0) for done in receipts) for stage in receipts[0].stage_seconds
-    }
+    stages = {stage: sum(done.stage_seconds.get(stage, 0.0) for done in grouped) for stage in grouped[0].stage_seconds}
     return Estimate(
         videos=len(records),
         unprobed_videos=whole.unprobed_videos,
-        sample_videos=sum(group.videos for group in groups),
-        sample_frames=sum(group.frames for group in groups),
+        sample_videos=sum(group.videos for group in (*groups, *singles)),
+        sample_frames=sum(group.frames for group in (*groups, *singles)),
         sample_groups=len(groups),
         sample_sec=sample_sec,
         resources=resources,
-        forecast=forecast(groups, whole, seed=request.seed),
-        bottleneck=find_bottleneck(worker_sec, stages),
+        forecast=forecast(groups, whole, seed=request.seed, singles=singles),
+        bottleneck=find_bottleneck(sum(group.seconds for group in groups), stages),
     )
 
 
-def _group(chosen: Sequence[VideoRecord], group_size: int) -> tuple[PlannedShard, ...]:
-    count = -(-len(chosen) // group_size)
-    return tuple(
-        PlannedShard(SAMPLE_SPLIT, index, count, tuple(chosen[index * group_size : (index + 1) * group_size]))
-        for index in range(count)
-    )
+def _group(chosen: Sequence[VideoRecord], num_groups: int) -> tuple[PlannedShard, ...]:
+    """Cut a sample into so many groups of one size, and the rest, half as many videos at least, into single ones.
+
+    The single ones tell what a shard costs beside its frames. A sample too small for both is all single.
+    """
+    size = max(1, (len(chosen) - num_groups // 2) // num_groups)
+    num_grouped = num_groups * size if size > 1 else 0
+    parts = [chosen[start : start + size] for start in range(0, num_grouped, size)]
+    parts += [[record] for record in chosen[num_grouped:]]
+    return tuple(PlannedShard(SAMPLE_SPLIT, index, len(parts), tuple(part)) for index, part in enumerate(parts))
 
 
 def _warm_up(pool: WorkerPool, plan: Plan, num_workers: int, frames_per_sec: float | None) -> None:

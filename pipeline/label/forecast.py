@@ -67,38 +67,65 @@ class Forecast:
     shard_bytes: Figure
 
 
-def forecast(groups: Sequence[SampleGroup], whole: Whole, *, seed: int) -> Forecast:
+def forecast(
+    groups: Sequence[SampleGroup], whole: Whole, *, seed: int, singles: Sequence[SampleGroup] = ()
+) -> Forecast:
     """Scale a sample up to the whole, with the range of a bootstrap over its groups.
 
-    Speed and size scale with frames: seconds a frame and bytes a frame of the sample, times the frames of the whole.
+    A shard takes a fixed time, in which decoding has not begun or the file is finished, and a time for each frame.
+    Where there are groups of one video beside larger ones, the two are told apart by the means of both kinds; without
+    them all time counts as the frames', which is too much where the groups are small. Size scales with frames.
+
+    Args:
+        groups: alike in their number of videos.
+        whole: what to scale to.
+        seed: of the bootstrap.
+        singles: further groups, of one video each.
 
     Raises:
         ValueError: a sample without a frame.
     """
     if sum(group.frames for group in groups) == 0:
         raise ValueError("the sample has no frame")
-    columns = np.array(groups, np.float64)  # [groups, 4]
-    point = _scale(np.ones((1, len(groups))), columns, whole)
+    kinds = [np.array(kind, np.float64) for kind in (groups, singles) if kind]  # each [groups, 4]
+    point = _scale([kind.mean(axis=0, keepdims=True) for kind in kinds], whole)
     resamples = None
     if len(groups) >= MIN_GROUPS:
-        shares = np.full(len(groups), 1 / len(groups))
-        counts = np.random.default_rng(seed).multinomial(len(groups), shares, size=NUM_RESAMPLES)
+        generator = np.random.default_rng(seed)
+        means = [
+            generator.multinomial(len(kind), np.full(len(kind), 1 / len(kind)), size=NUM_RESAMPLES) @ kind / len(kind)
+            for kind in kinds
+        ]
         # A resample of videos that all failed forecasts nothing.
-        resamples = _scale(counts[counts @ columns[:, 1] > 0].astype(np.float64), columns, whole)
+        resamples = _scale([kind[means[0][:, 1] > 0] for kind in means], whole)
     return Forecast(*(_figure(name, point, resamples) for name in ("frames", "worker_hours", "hours", "shard_bytes")))
 
 
-def _scale(counts: NDArray[np.float64], columns: NDArray[np.float64], whole: Whole) -> dict[str, NDArray[np.float64]]:
-    """Forecast from each resample, given as how often it has each group: float64 [resamples, groups]."""
-    videos, frames, seconds, shard_bytes = (counts @ columns).T
+def _scale(means: Sequence[NDArray[np.float64]], whole: Whole) -> dict[str, NDArray[np.float64]]:
+    """Forecast from each resample, given as the means of its groups, and of its single videos if there are any.
+
+    Args:
+        means: each float64 [resamples, 4].
+        whole: what to scale to.
+    """
+    videos, frames, seconds, shard_bytes = means[0].T
     total_frames = whole.known_frames + whole.unprobed_videos * frames / videos
-    worker_hours = total_frames * seconds / frames / 3600
+    fixed_sec = np.zeros_like(seconds) if len(means) == 1 else _fixed_sec(means[0], means[1])
+    worker_hours = (total_frames * (seconds - fixed_sec) / frames + whole.shards * fixed_sec) / 3600
     return {
         "frames": total_frames,
         "worker_hours": worker_hours,
         "hours": worker_hours / min(whole.workers, whole.shards),
         "shard_bytes": total_frames * shard_bytes / frames + whole.shards * whole.bytes_per_empty_shard,
     }
+
+
+def _fixed_sec(groups: NDArray[np.float64], singles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say what a shard takes beside its frames: between nothing and all that one with a single video takes."""
+    more_frames = groups[:, 1] - singles[:, 1]
+    sec_per_frame = (groups[:, 2] - singles[:, 2]) / np.where(more_frames > 0, more_frames, np.inf)
+    largest = np.minimum(singles[:, 2], groups[:, 2])
+    return np.where(more_frames > 0, np.clip(singles[:, 2] - sec_per_frame * singles[:, 1], 0.0, largest), 0.0)
 
 
 def _figure(

@@ -15,7 +15,9 @@ from manifests import VideoRecord
 from pipeline.errors import Reason
 from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
 from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
+from pipeline.processors import count_processors
 from pipeline.video import read_frames
+from tests.pipeline.label.conftest import Bench
 from tests.videos import moving_frames, write_video
 
 REPOSITORY = Path(__file__).parents[3]
@@ -201,3 +203,9 @@ def test_a_hanging_decoder_does_not_outlive_its_killed_labeller(tmp_path: Path) 
     while Path(f"/proc/{found[0]}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_the_processes_go_on_to_the_next_shard(bench: Bench) -> None:
+    seen: set[int] = set()
+    bench.label(lambda _: seen.update(children()), videos_per_shard=1)
+    assert 0 < len(seen) <= count_processors()

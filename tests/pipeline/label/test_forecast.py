@@ -16,6 +16,24 @@ def test_a_sample_without_variation_forecasts_exactly() -> None:
     assert made.shard_bytes == (721_000, 721_000, 721_000)
 
 
+def test_what_a_shard_costs_is_told_apart_from_what_its_frames_cost() -> None:
+    """A shard costs 2 s, a frame 0.05 s; without single videos the 2 s of each small group count as its frames'."""
+    groups = [SampleGroup(videos=4, frames=400, seconds=22.0, shard_bytes=4000)] * 5
+    singles = [SampleGroup(videos=1, frames=100, seconds=7.0, shard_bytes=1000)] * 4
+    whole = Whole(known_frames=72_000, unprobed_videos=0, workers=1, shards=10, bytes_per_empty_shard=0)
+    made = forecast(groups, whole, seed=0, singles=singles)
+    assert made.hours == pytest.approx((3620 / 3600,) * 3)
+    assert forecast(groups, whole, seed=0).hours.estimate == pytest.approx(3960 / 3600)
+
+
+@pytest.mark.parametrize("singles", [(100, 25.0), (100, 3.0), (400, 30.0), (500, 1.0)])
+def test_a_shard_never_costs_less_than_nothing_or_more_than_the_smallest(singles: tuple[int, float]) -> None:
+    groups = [SampleGroup(videos=4, frames=400, seconds=20.0, shard_bytes=1)] * 5
+    whole = Whole(known_frames=72_000, unprobed_videos=0, workers=1, shards=10, bytes_per_empty_shard=0)
+    hours = forecast(groups, whole, seed=0, singles=[SampleGroup(1, *singles, 1)] * 3).hours.estimate
+    assert 10 * 20.0 / 3600 <= hours <= 1.0
+
+
 def test_no_more_workers_than_shards_have_work() -> None:
     whole = Whole(known_frames=3600, unprobed_videos=0, workers=8, shards=2, bytes_per_empty_shard=0)
     assert forecast([SampleGroup(1, 10, 10.0, 1)], whole, seed=0).hours.estimate == 0.5
@@ -34,19 +52,19 @@ def test_a_sample_without_frames_is_refused() -> None:
 
 
 def test_the_range_covers_the_truth_as_often_as_it_says() -> None:
-    """Videos of 100 to 500 frames, at speeds that vary by half, in 16 groups of 4; the truth is known."""
+    """Videos of 100 to 500 frames, at speeds that vary by half, in 16 groups of 4 and 8 alone; the truth is known."""
     generator = np.random.default_rng(7)
     whole = Whole(known_frames=0, unprobed_videos=1000, workers=1, shards=8, bytes_per_empty_shard=0)
-    truth_hours = 1000 * 300 * 0.1 / 3600
+    truth_hours = (1000 * 300 * 0.1 + 8 * 5) / 3600
     covered = 0
     trials = 150
     for trial in range(trials):
         groups = []
-        for _ in range(16):
-            frames = generator.integers(100, 501, 4)
-            seconds = float((frames * generator.uniform(0.05, 0.15, 4)).sum())
-            groups.append(SampleGroup(4, int(frames.sum()), seconds, 1))
-        low, high = forecast(groups, whole, seed=trial).hours[1:]
+        for videos in [4] * 16 + [1] * 8:
+            frames = generator.integers(100, 501, videos)
+            seconds = 5 + float((frames * generator.uniform(0.05, 0.15, videos)).sum())
+            groups.append(SampleGroup(videos, int(frames.sum()), seconds, 1))
+        low, high = forecast(groups[:16], whole, seed=trial, singles=groups[16:]).hours[1:]
         assert low is not None and high is not None
         covered += low <= truth_hours <= high
     assert RANGE_LEVEL - 0.15 < covered / trials < RANGE_LEVEL + 0.1
