@@ -3,6 +3,7 @@
 Shapes: B frames, H and W the frame's size, h and w the network's input.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -99,6 +100,16 @@ class View(NamedTuple):
 
     x_B3hw: Tensor
     mirrored: bool
+
+
+def with_mirror_image(preprocessing: Preprocessing) -> Preprocessing:
+    """Let answers for a frame and its mirror image be averaged."""
+    return dataclasses.replace(preprocessing, flip_averaging=True)
+
+
+def over_scales(preprocessing: Preprocessing) -> Preprocessing:
+    """Let answers be averaged over three sizes of the input and mirror images."""
+    return dataclasses.replace(preprocessing, flip_averaging=True, scales=MULTI_SCALES)
 
 
 def iterate_views(frames_BHWC: Tensor, preprocessing: Preprocessing) -> Iterator[View]:

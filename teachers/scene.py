@@ -3,7 +3,6 @@
 Shapes: B frames, H and W the frame's size, K = 5 best classes.
 """
 
-import dataclasses
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 from pipeline.training.precision import autocast, ready_for_inference
 from teachers.architectures import resnet152_places365
 from teachers.kinds import Kind
-from teachers.preprocessing import MULTI_SCALES, Preprocessing, iterate_views
+from teachers.preprocessing import Preprocessing, iterate_views, over_scales, with_mirror_image
 from teachers.storage import load_teacher
 
 __all__ = ["SceneTeacher", "load", "load_flip_averaged", "load_multi_scale", "resnet152_places365"]
@@ -80,12 +79,12 @@ def load(weights_path: Path, *, device: torch.device, precision: str) -> SceneTe
 def load_flip_averaged(weights_path: Path, *, device: torch.device, precision: str) -> SceneTeacher:
     """As `load`; predictions for a frame and its mirror image are averaged, at twice the cost."""
     teacher = load(weights_path, device=device, precision=precision)
-    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True)
+    teacher.preprocessing = with_mirror_image(teacher.preprocessing)
     return teacher
 
 
 def load_multi_scale(weights_path: Path, *, device: torch.device, precision: str) -> SceneTeacher:
     """As `load_flip_averaged`, at three quarters, all and five quarters of the input size: about 6.4 times the cost."""
     teacher = load(weights_path, device=device, precision=precision)
-    teacher.preprocessing = dataclasses.replace(teacher.preprocessing, flip_averaging=True, scales=MULTI_SCALES)
+    teacher.preprocessing = over_scales(teacher.preprocessing)
     return teacher

@@ -159,7 +159,20 @@ def _read_layer(message: memoryview, names: dict[int, str]) -> CaffeLayer:
                 draft.eps = next((sub.number32 for sub in iterate_fields(entry.content) if sub.number == 3), 1e-5)
             case _:
                 pass
-    return CaffeLayer(draft.name, draft.type, tuple(draft.blobs), eps=draft.eps, **draft.sizes)
+    return CaffeLayer(
+        draft.name,
+        draft.type,
+        tuple(draft.blobs),
+        stride=draft.sizes.get("stride", 0),
+        pad=draft.sizes.get("pad", 0),
+        kernel=draft.sizes.get("kernel", 0),
+        dilation=draft.sizes.get("dilation", 0),
+        group=draft.sizes.get("group", 0),
+        average=draft.sizes.get("average", 0),
+        everything=draft.sizes.get("everything", 0),
+        floor=draft.sizes.get("floor", 0),
+        eps=draft.eps,
+    )
 
 
 def _read_sizes(message: memoryview, names: dict[int, str]) -> dict[str, int]:
