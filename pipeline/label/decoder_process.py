@@ -6,9 +6,9 @@ a file that crashes, hangs or bloats a decoder takes nothing else with it. It en
 is closed, and when the labeller dies while a decoder hangs in native code.
 """
 
+import contextlib
 import ctypes
 import os
-import queue
 import signal
 import sys
 import threading
@@ -19,11 +19,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import Reason, VideoError
-from pipeline.label.frame_ring import CHUNK_FRAMES, FrameSink
+from pipeline.label.frame_ring import CHUNK_FRAMES, FrameSink, LabellerGoneError
 from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, Message, VideoDone
-from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH, VideoFile, hash_frames, is_seek_exact
+from pipeline.video import VideoFile, hash_frames, is_seek_exact
 
 # A header may understate a short video by any factor; only beyond these does its count bound anything.
 FRAMES_NEVER_ENDLESS = 10_000
@@ -32,19 +33,23 @@ MEMORY_WATCH_SEC = 0.1
 
 _PR_SET_PDEATHSIG = 1
 
+# Gives the memory for the next chunk, once it is free.
+Slot = Callable[[], NDArray[np.uint8]]
+Decode = Callable[[Path, DecodeLimits, Slot], Iterator[Message]]
 
-def decode_video(path: Path, limits: DecodeLimits) -> Iterator[Message]:
-    """Yield a video's chunks with pixels uint8 [n, 256, 340, 3], then its VideoDone."""
+
+def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Message]:
+    """Decode a video into one slot after the other; yield a chunk when its slot is full, and its VideoDone."""
     num_frames = 0
     all_hashes = []
     try:
         with VideoFile(path) as video:
             most_frames = _most_frames(video, limits)
+            pixels = slot()
             decoding_sec, resumed = 0.0, time.monotonic()
-            pixels = np.empty((CHUNK_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3), dtype=np.uint8)
             valid: list[bool] = []
-            for frame, is_valid in video.frames():
-                pixels[len(valid)] = frame
+            for frame, is_valid in video.decoded():
+                video.resize_into(frame, pixels[len(valid)])
                 valid.append(is_valid)
                 if len(valid) == CHUNK_FRAMES:
                     hashes = hash_frames(pixels)
@@ -53,24 +58,24 @@ def decode_video(path: Path, limits: DecodeLimits) -> Iterator[Message]:
                     decoding_sec += time.monotonic() - resumed
                     if num_frames > most_frames or decoding_sec > limits.video_sec:
                         endless = f"{path}: {num_frames} frames in {decoding_sec:.0f} s of decoding, and still no end"
-                        yield VideoDone(0, video.report.declared_frames, Reason.TIMEOUT, endless, False), None
+                        yield VideoDone(0, video.report.declared_frames, Reason.TIMEOUT, endless, False)
                         return
-                    yield FrameChunk(len(valid), np.array(valid), hashes), pixels
+                    yield FrameChunk(len(valid), np.array(valid), hashes)
+                    pixels, valid = slot(), []
                     resumed = time.monotonic()
-                    pixels, valid = np.empty_like(pixels), []
             if valid:
                 hashes = hash_frames(pixels[: len(valid)])
                 all_hashes.append(hashes)
-                yield FrameChunk(len(valid), np.array(valid), hashes), pixels[: len(valid)]
+                yield FrameChunk(len(valid), np.array(valid), hashes)
                 num_frames += len(valid)
         report = video.report
         if num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
         seek_exact = is_seek_exact(path, report, np.concatenate(all_hashes))
         reason, message = report.fault or (None, report.note)
-        yield VideoDone(num_frames, report.declared_frames, reason, message, seek_exact), None
+        yield VideoDone(num_frames, report.declared_frames, reason, message, seek_exact)
     except VideoError as error:
-        yield VideoDone(num_frames, None, error.reason, error.message, False), None
+        yield VideoDone(num_frames, None, error.reason, error.message, False)
 
 
 def _most_frames(video: VideoFile, limits: DecodeLimits) -> int:
@@ -84,43 +89,28 @@ def _most_frames(video: VideoFile, limits: DecodeLimits) -> int:
     return min(limits.video_frames, limits.declared_factor * declared + FRAMES_NEVER_ENDLESS)
 
 
-def serve(
-    connection: Connection,
-    frames: FrameSink,
-    decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video,
-) -> None:
-    """Decode each path that arrives, some chunks ahead of the other side's reading."""
+def serve(connection: Connection, frames: FrameSink, decode: Decode = decode_video) -> None:
+    """Decode each path that arrives, as far ahead of the other side's reading as the ring has slots."""
     limits: DecodeLimits = connection.recv()
     threading.Thread(target=_watch_memory, args=(limits.memory_bytes,), daemon=True).start()
     connection.send(READY)
-    # One chunk waits here while the next is decoded; the others wait in the ring.
-    outbox: queue.Queue[Message | None] = queue.Queue(maxsize=1)
+    # Without a labeller the process has no reason to be.
+    with contextlib.suppress(LabellerGoneError):
+        while True:
+            for message in decode(_next_path(connection), limits, frames.slot):
+                if isinstance(message, FrameChunk):
+                    frames.pass_on()
+                try:
+                    connection.send(message)
+                except OSError as error:
+                    raise LabellerGoneError from error
 
-    def send_all() -> None:
-        while (item := outbox.get()) is not None:
-            message, pixels = item
-            if pixels is not None:
-                frames.put(pixels)
-            connection.send(message)
 
-    def send_or_leave() -> None:
-        try:
-            send_all()
-        except OSError:
-            # Nobody reads any more: the labeller is gone, and so is this process's reason.
-            os._exit(0)
-
-    sender = threading.Thread(target=send_or_leave, daemon=True)
-    sender.start()
-    while True:
-        try:
-            path = connection.recv()
-        except (EOFError, OSError):
-            break
-        for message in decode(Path(path), limits):
-            outbox.put(message)
-    outbox.put(None)
-    sender.join(timeout=1)
+def _next_path(connection: Connection) -> Path:
+    try:
+        return Path(connection.recv())
+    except (EOFError, OSError) as error:
+        raise LabellerGoneError from error
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -147,7 +137,7 @@ def _watch_memory(memory_bytes: int) -> None:
             time.sleep(MEMORY_WATCH_SEC)
 
 
-def main(decode: Callable[[Path, DecodeLimits], Iterator[Message]] = decode_video) -> None:
+def main(decode: Decode = decode_video) -> None:
     """Serve the connection named on the command line."""
     connection, memory, free, parent_pid = map(int, sys.argv[1:])
     die_with_parent(parent_pid)

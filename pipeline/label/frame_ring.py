@@ -1,4 +1,4 @@
-"""Pixels from a decoding process to its labeller, through memory that both see: 4 MB a chunk are copied, not sent."""
+"""Pixels from a decoding process to its labeller, through memory that both see: decoded there, and read there."""
 
 import contextlib
 import mmap
@@ -57,21 +57,32 @@ class FrameSource:
         os.close(self._free)
 
 
+class LabellerGoneError(Exception):
+    """The labeller of a decoding process has closed its side, or has ended."""
+
+
 class FrameSink:
     """The decoder's side of a ring, over the descriptors it inherited."""
 
     def __init__(self, memory: int, free: int) -> None:
         self._slots = _map_slots(memory)
         self._free = free
-        self._num_put = 0
+        self._num_passed_on = 0
+        self._is_free = False
 
-    def put(self, pixels: NDArray[np.uint8]) -> None:
-        """Copy a chunk, uint8 [n, 256, 340, 3], into the next slot, once it is free.
+    def slot(self) -> NDArray[np.uint8]:
+        """Return the next slot, uint8 [16, 256, 340, 3], once it is free; the same one until it is passed on.
 
         Raises:
-            BrokenPipeError: the labeller is gone.
+            LabellerGoneError: nobody will free it.
         """
-        if self._num_put >= NUM_SLOTS and not os.read(self._free, 1):
-            raise BrokenPipeError("the labeller gave up the ring")
-        self._slots[self._num_put % NUM_SLOTS, : len(pixels)] = pixels
-        self._num_put += 1
+        if not self._is_free:
+            if self._num_passed_on >= NUM_SLOTS and not os.read(self._free, 1):
+                raise LabellerGoneError
+            self._is_free = True
+        return self._slots[self._num_passed_on % NUM_SLOTS]
+
+    def pass_on(self) -> None:
+        """Leave the slot to the labeller, who is to be told of it."""
+        self._num_passed_on += 1
+        self._is_free = False

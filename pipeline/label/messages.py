@@ -40,7 +40,7 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class FrameChunk:
-    """Consecutive frames of one video; their pixels are in the next slot of the ring.
+    """Consecutive frames of one video; their pixels are in the ring's next slot.
 
     Attributes:
         num_frames: n.
@@ -72,4 +72,4 @@ class VideoDone:
     seek_exact: bool
 
 
-Message = tuple[FrameChunk | VideoDone, NDArray[np.uint8] | None]
+Message = FrameChunk | VideoDone

@@ -215,6 +215,12 @@ class VideoFile:
 
     def resized(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Apply the one bilinear resize, and the rotation that the container asks of a player."""
+        pixels = np.empty((self.height, self.width, 3), np.uint8)
+        self.resize_into(frame, pixels)
+        return pixels
+
+    def resize_into(self, frame: av.VideoFrame, pixels: NDArray[np.uint8]) -> None:
+        """As `resized`, into memory that is there: uint8 [height, width, 3]."""
         quarter_turns = round(frame.rotation / 90) % 4
         sideways = quarter_turns % 2 == 1
         small = self._reformatter.reformat(
@@ -225,8 +231,10 @@ class VideoFile:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        pixels = np.asarray(small.to_ndarray(), dtype=np.uint8)
-        return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+        plane = small.planes[0]
+        # A row of the plane is as long as the scaler likes it.
+        rows = np.frombuffer(plane, np.uint8).reshape(small.height, plane.line_size)[:, : 3 * small.width]
+        pixels[:] = np.rot90(rows.reshape(small.height, small.width, 3), quarter_turns)
 
 
 def _open_container(path: Path) -> av.container.InputContainer:

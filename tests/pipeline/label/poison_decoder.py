@@ -11,7 +11,7 @@ from pipeline.label import decoder_process
 from pipeline.label.messages import DecodeLimits, Message
 
 
-def decode(path: Path, limits: DecodeLimits) -> Iterator[Message]:
+def decode(path: Path, limits: DecodeLimits, slot: decoder_process.Slot) -> Iterator[Message]:
     """Leak, hang in native code, stop in the middle of a message, raise, talk without end, or decode as ever."""
     if path.stem == "leak":
         held = []
@@ -30,7 +30,7 @@ def decode(path: Path, limits: DecodeLimits) -> Iterator[Message]:
             ctypes.CDLL(None).write(2, b"x" * 1000, 1000)
     elif path.stem == "raise":
         raise KeyError("no such codec parameter")
-    yield from decoder_process.decode_video(path, limits)
+    yield from decoder_process.decode_video(path, limits, slot)
 
 
 if __name__ == "__main__":
