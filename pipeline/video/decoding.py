@@ -233,7 +233,7 @@ class VideoFile:
         )
         plane = small.planes[0]
         # A row of the plane is as long as the scaler likes it.
-        rows = np.frombuffer(plane, np.uint8).reshape(small.height, plane.line_size)[:, : 3 * small.width]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(small.height, plane.line_size)[:, : 3 * small.width]
         pixels[:] = np.rot90(rows.reshape(small.height, small.width, 3), quarter_turns)
 
 
