@@ -26,9 +26,9 @@ from student.modality import NUM_CHANNELS, NUM_PAIRS
 from student.normalisation import normalise
 from student.options import check_choice
 from student.parameters import count_parameters
-from student.recipes import RunConfig, read_run_config
+from student.recipes import RunConfig, TrainConfig, read_run_config
 from student.runs import CONFIG_FILE, Which, build_run_student, existing_run, load_student, read_class_names
-from student.transforms import scaled_side
+from student.transforms import evaluation_boxes, scaled_size
 
 Format = Literal["safetensors", "onnx", "torchscript"]
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
@@ -183,10 +183,7 @@ def _describe(report: ExportReport, config: RunConfig, student: Student, step: i
         "input": f"{_IMAGES[recipe.modality]}, uint8 [clips, {recipe.num_segments}, {NUM_CHANNELS[recipe.modality]}, "
         f"{recipe.input_size}, {recipe.input_size}]",
         "output": f"logits, float32 [clips, {config.num_classes}], before the softmax",
-        "frames": f"centres of {recipe.num_segments} equal parts of the video; each first squashed to "
-        f"{FRAME_HEIGHT} x {FRAME_WIDTH} (height x width; {FRAME_RESIZE}), whatever its shape, "
-        f"then resized (bilinear, antialiased) until the shorter side is {scaled_side(recipe.input_size)} pixels, then "
-        f"the centre crop of {recipe.input_size} x {recipe.input_size}",
+        "preprocessing": _describe_preprocessing(recipe),
         "normalisation": {**asdict(student.normalisation), "inside": report.format != "safetensors"},
         "classes": read_class_names(run_dir),
         "run": run_dir.name,
@@ -199,4 +196,20 @@ def _describe(report: ExportReport, config: RunConfig, student: Student, step: i
         "readings": asdict(recipe.kinet),
         "parameters": report.parameters,
         "max_logit_difference": report.max_logit_difference,
+    }
+
+
+def _describe_preprocessing(recipe: TrainConfig) -> dict[str, object]:
+    """Say how a video becomes a clip of the input, as `evaluate --crops 1` with `num_segments` frames makes it."""
+    height, width = scaled_size(FRAME_HEIGHT, FRAME_WIDTH, recipe.input_size)
+    (crop,) = evaluation_boxes(height, width, recipe.input_size, 1)
+    return {
+        "frames": f"of N frames of a full decode those of index floor((2 k + 1) N / {2 * recipe.num_segments}), "
+        f"k = 0 to {recipe.num_segments - 1}",
+        "frame_size": [FRAME_HEIGHT, FRAME_WIDTH],
+        "frame_resize": f"{FRAME_RESIZE}, whatever the video's shape, to uint8",
+        "scaled_size": [height, width],
+        "scale": "bilinear, antialiased, to uint8",
+        "crop": {"top": crop.top, "left": crop.left, "size": recipe.input_size},
+        "sizes": "height first, in pixels",
     }

@@ -120,12 +120,16 @@ def scaled_side(input_size: int) -> int:
     return round(input_size * _TEST_SCALE_NUMERATOR / _TEST_SCALE_DENOMINATOR)
 
 
+def scaled_size(height: int, width: int, input_size: int) -> tuple[int, int]:
+    """Return height and width of a test frame: the shorter side is `scaled_side`, the shape stays."""
+    ratio = scaled_side(input_size) / min(height, width)
+    return round(height * ratio), round(width * ratio)
+
+
 def scale_for_test(frames_THWC: Tensor, input_size: int) -> Tensor:
     """Scale frames so that the shorter side is 256/224 of the input: uint8 [T, H, W, C] to uint8 [T, C, h, w]."""
-    height, width = frames_THWC.shape[1:3]
-    ratio = scaled_side(input_size) / min(height, width)
-    frames_TCHW = frames_THWC.permute(0, 3, 1, 2).contiguous()
-    return resize_frames(frames_TCHW, round(height * ratio), round(width * ratio))
+    height, width = scaled_size(frames_THWC.shape[1], frames_THWC.shape[2], input_size)
+    return resize_frames(frames_THWC.permute(0, 3, 1, 2).contiguous(), height, width)
 
 
 def evaluation_boxes(height: int, width: int, input_size: int, num_crops: int) -> list[CropBox]:

@@ -6,20 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import onnxruntime
 import pytest
 import torch
 
+from manifests.record import VideoRecord
+from manifests.synthetic import SyntheticSpec, write_synthetic
 from pipeline.cli import main
 from pipeline.training.weights import read_state_dict
-from pipeline.video import read_frames
 from pipeline.workspace import Workspace
+from student.dataset import EvaluationClip, EvaluationDataset
 from student.deployment import DeployedStudent, draw_test_clips
+from student.evaluation import Views, score_clip
 from student.export import MAX_LOGIT_DIFFERENCE, ExportError, export_run
 from student.normalisation import normalise
 from student.recipes import read_run_config
 from student.runs import CONFIG_FILE, load_student
-from student.transforms import CropBox, cut_crop, scale_for_test
 from tests.student.workspaces import SMALL
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,8 +38,18 @@ def example_from_docs(file_format: str) -> str:
     blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
     found = [block for block in blocks if f"# {file_format}" in block]
     assert len(found) == 1
-    assert len(found[0].strip().splitlines()) <= 10
+    assert len(found[0].strip().splitlines()) <= 12
     return found[0]
+
+
+def run_elsewhere(code: str, folder: Path, *arguments: str) -> torch.Tensor:
+    """Run a program in a folder and on a path that hold nothing of ours; return the logits that it prints last."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", "-c", code, *arguments],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return torch.tensor(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_every_format_gives_the_full_students_logits(
@@ -58,19 +69,70 @@ def test_every_format_gives_the_full_students_logits(
         assert report["parameters"] < report["full_parameters"]
         card = json.loads(Path(report["card"]).read_text())
         assert card["classes"] == ["right", "down"]
-        assert "256 x 340" in card["frames"] and "shorter side is 55 pixels" in card["frames"]
+        assert card["preprocessing"]["scaled_size"] == [55, 73]
         if file_format == "safetensors":
             names = read_state_dict(Path(report["path"])).keys()
             assert not any(name.startswith(("human_decoder", "scene_classifier")) for name in names)
             continue
         code = example_from_docs(file_format).replace("FILE", report["path"]).replace("CLIPS", "clips.pt")
-        done = subprocess.run(  # in a folder and a path that hold nothing of ours
-            [sys.executable, "-I", "-W", "ignore", "-c", code + "\nprint(logits.tolist())"],
-            cwd=workspace, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        torch.testing.assert_close(torch.tensor(json.loads(done.stdout.splitlines()[-1])), expected, rtol=0, atol=1e-4)
+        logits = run_elsewhere(code + "\nprint(logits.tolist())", workspace)
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
     assert not list((run_dir / "export").glob("*.part*"))
+
+
+def test_the_weights_of_a_tsn_run_without_the_project(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = [part if part != "squeezenet1_1" else "resnet18" for part in SMALL]
+    main(["train-student", "--workspace", str(workspace), "--dataset", "boxes", "--run", "r", *small, "--model", "tsn"])
+    run_dir = workspace / "runs" / "r"
+    student = load_student(run_dir, read_run_config(run_dir / CONFIG_FILE))[0].eval()
+    clips = draw_test_clips(2, 3, 48, seed=5)
+    torch.save(clips, workspace / "clips.pt")
+    with torch.inference_mode():
+        expected = student(normalise(clips, student.normalisation)).action_logits
+    report = export_run(Workspace(workspace), "r", "safetensors")
+    code = example_from_docs("safetensors").replace("FILE", report.path).replace("CLIPS", "clips.pt")
+    logits = run_elsewhere(code + "\nprint(logits.tolist())", workspace)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+
+
+SCORE_BY_CARD = """
+import json, sys, av, numpy, onnxruntime, torch
+onnx_file, video = sys.argv[1:]
+card = json.load(open(onnx_file + ".json"))
+made = card["preprocessing"]
+with av.open(video) as container:
+    frames = list(container.decode(video=0))
+(height, width), scaled, crop = made["frame_size"], made["scaled_size"], made["crop"]
+parts = card["num_segments"]
+chosen = [frames[(2 * k + 1) * len(frames) // (2 * parts)] for k in range(parts)]
+small = [f.reformat(width=width, height=height, format="rgb24", interpolation="BILINEAR").to_ndarray() for f in chosen]
+clip = torch.from_numpy(numpy.stack(small)).permute(0, 3, 1, 2).contiguous()
+clip = torch.nn.functional.interpolate(clip, size=scaled, mode="bilinear", antialias=True)
+rows, columns = (slice(crop[edge], crop[edge] + crop["size"]) for edge in ("top", "left"))
+session = onnxruntime.InferenceSession(onnx_file)
+print(session.run(["logits"], {"frames": clip[None, :, :, rows, columns].numpy()})[0].tolist())
+"""
+"""A program that knows the JSON beside an ONNX file, and nothing else of this project."""
+
+
+def check_by_card(run_dir: Path, video: Path) -> None:
+    """Compare what `SCORE_BY_CARD` says of a video with what the run's evaluation says."""
+    config = read_run_config(run_dir / CONFIG_FILE)
+    recipe = config.recipe
+    report = export_run(Workspace(run_dir.parents[1]), run_dir.name, "onnx")
+    views = Views(recipe.num_segments, 1, recipe.num_segments, input_size=recipe.input_size)
+    record = VideoRecord("clip", video, "test", 0, "any")
+    clip = EvaluationDataset([record], num_segments=recipe.num_segments, input_size=recipe.input_size)[0]
+    assert isinstance(clip, EvaluationClip)
+    expected = score_clip(load_student(run_dir, config)[0].eval(), clip.frames, views)
+    (found,) = run_elsewhere(SCORE_BY_CARD, run_dir, report.path, str(video))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_the_card_alone_says_how_a_video_is_scored(run_dir: Path, tmp_path: Path) -> None:
+    spec = SyntheticSpec(num_motions=2, videos_per_class=1, test_videos_per_class=0)
+    record = write_synthetic(tmp_path / "videos", spec).records[0]
+    check_by_card(run_dir, record.path)
 
 
 @pytest.mark.realdata
@@ -78,16 +140,7 @@ def test_the_onnx_file_scores_a_real_clip_as_the_run_does(run_dir: Path) -> None
     data_dir = os.environ.get("KINET_REAL_DATA")
     if not data_dir:
         pytest.skip("KINET_REAL_DATA is not set: no real clip at hand")
-    clip = next(iter(sorted((Path(data_dir) / "clips").glob("*.mp4"))))
-    frames = read_frames(clip, [0, 5, 10])
-    cut = cut_crop(scale_for_test(torch.from_numpy(frames), 48), CropBox(3, 12, 48, 48, False))[None]
-    config = read_run_config(run_dir / CONFIG_FILE)
-    student = load_student(run_dir, config)[0].eval()
-    with torch.inference_mode():
-        expected = student(normalise(cut, student.normalisation)).action_logits
-    report = export_run(Workspace(run_dir.parents[1]), "r", "onnx")
-    (logits,) = onnxruntime.InferenceSession(report.path).run(None, {"frames": cut.numpy()})
-    torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=0, atol=1e-4)
+    check_by_card(run_dir, next(iter(sorted((Path(data_dir) / "jhmdb" / "videos").rglob("*.mp4")))))
 
 
 def test_a_student_that_scores_otherwise_is_not_written(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
