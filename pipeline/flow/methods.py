@@ -41,7 +41,7 @@ def _make_algorithm(method: str) -> cv2.DenseOpticalFlow:
             # OpenCV's defaults are the values that TSN's flow was made with.
             return cv2.optflow.DualTVL1OpticalFlow.create()
         case "tvl1-fast":
-            return cv2.optflow.DualTVL1OpticalFlow.create(warps=2, epsilon=0.02)
+            return cv2.optflow.DualTVL1OpticalFlow.create(warps=2, epsilon=0.05)
         case "dis":
             return cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_FAST)
     raise AssertionError(f"{method} passed the check, but has no algorithm")

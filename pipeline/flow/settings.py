@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from pipeline.flow.product import FlowProduct
     from pipeline.label.settings import LabelSettings
 
-METHODS = ("tvl1", "tvl1-fast", "dis")
+# Each with the values that decide its flow; see `pipeline.flow.methods`.
+METHODS = {
+    "tvl1": "TV-L1 of 5 warps and stop 0.01",
+    "tvl1-fast": "TV-L1 of 2 warps and stop 0.05",
+    "dis": "DIS fast",
+}
 PACKAGE = "opencv-contrib-python-headless"
 
 _TEXT = re.compile(r"(?P<method>\S+) jpeg (?P<quality>\d+) .*")
@@ -23,7 +28,7 @@ class FlowSettings:
     """What workers make of frames where flow is asked for; a `pipeline.label.product.Product`.
 
     Attributes:
-        method: of `METHODS`; see `pipeline.flow.methods`.
+        method: of `METHODS`.
         quality: of the JPEG streams, 1 to 100.
     """
 
@@ -55,7 +60,7 @@ class FlowSettings:
 
     def describe(self, opencv_version: str) -> str:
         """Return what stands in plan and shards."""
-        return f"{self.method} jpeg {self.quality} bound 20 OpenCV {opencv_version}"
+        return f"{self.method} jpeg {self.quality} bound 20, {METHODS[self.method]}, OpenCV {opencv_version}"
 
     def load(self, settings: "LabelSettings", num_cpus: int) -> "FlowProduct":
         """Prepare OpenCV in a worker; see `pipeline.label.product.Product`."""
