@@ -1,7 +1,8 @@
-"""Flip random bits in committed shards: `verify` must find every one, `verify --repair` must give the same bytes again.
+"""Flip random bits in shards and receipts: `verify` must find all, `verify --repair` must give the same shards again.
 
-Labels a folder of videos with light teachers, then goes round by round: one bit in each of some shards is flipped,
-`verify` must name those shards and no other, and after `verify --repair` every shard must have its old content.
+Labels a folder of videos with light teachers, then goes round by round: one bit in each of some shards, or in its
+receipt, is flipped, `verify` must name those shards and no other, and after `verify --repair` every shard must have its
+old content, and every receipt what it said of it.
 
 Run: ``python benchmarks/bitflips.py --videos DIR [--flips 1000] [--seed 0]``, where DIR is a tree <class>/<video>.
 Exit code 1 where a flip is missed, a whole shard is blamed, or a repaired shard differs.
@@ -38,6 +39,15 @@ def run_command(workspace: Path, *arguments: str) -> dict[str, Any]:
     return result
 
 
+def said_by(receipts: list[Path]) -> dict[str, Any]:
+    """Return what receipts say, but for the times and names of their attempts."""
+    changing = ("attempt", "digest", "seconds", "stage_seconds")
+    return {
+        path.name: {key: value for key, value in json.loads(path.read_text()).items() if key not in changing}
+        for path in receipts
+    }
+
+
 def flip_bit(path: Path, generator: random.Random) -> None:
     """Flip one bit of a file, each as likely as any other."""
     content = bytearray(path.read_bytes())
@@ -52,12 +62,14 @@ def run_rounds(workspace: Path, num_flips: int, seed: int) -> int:
     run_command(workspace, "label", *labelling, "--videos-per-shard", "1")
     shards_dir = workspace / "shards" / DATASET
     sound = {path: path.read_bytes() for path in sorted(shards_dir.glob("*.h5"))}
+    receipts = [path.with_suffix(".json") for path in sound]
+    said = said_by(receipts)
     generator = random.Random(seed)
     found = 0
     while found < num_flips:
         chosen = generator.sample(sorted(sound), min(len(sound), num_flips - found))
         for path in chosen:
-            flip_bit(path, generator)
+            flip_bit(generator.choice([path, path.with_suffix(".json")]), generator)
         report = run_command(workspace, "verify", *labelling, "--jobs", "1")
         named = {entry["shard"] for entry in report["bad"]}
         expected = {path.stem for path in chosen}
@@ -67,6 +79,8 @@ def run_rounds(workspace: Path, num_flips: int, seed: int) -> int:
             sys.exit("verify --repair left a bad shard")
         if {path: path.read_bytes() for path in sorted(shards_dir.glob("*.h5"))} != sound:
             sys.exit("a repaired shard differs from the one before")
+        if said_by(receipts) != said:
+            sys.exit("a repaired shard's receipt says something else than the one before")
         found += len(chosen)
     return found
 
@@ -89,7 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
         run_command(workspace, *build, "--limit-per-class", str(options.limit_per_class))
         found = run_rounds(workspace, options.flips, options.seed)
     print(
-        f"{found} flipped bits, all found by verify, all repaired to the same bytes, {time.monotonic() - started:.0f} s"
+        f"{found} flipped bits in shards and receipts, all found by verify, all repaired to the same bytes, "
+        f"{time.monotonic() - started:.0f} s"
     )
 
 
