@@ -67,4 +67,7 @@ def retry(
         click.echo(json.dumps({**report.status.as_json(), **run}))
         return
     click.echo(report.status.as_text())
+    if not report.retried:
+        click.echo(f"this run    nothing to try again: no quarantined video{' of these reasons' if reasons else ''}")
+        return
     click.echo(f"this run    {report.retried:,} videos tried again, {report.frames:,} frames labelled")

@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import cli
 from pipeline.errors import ShardError
 from pipeline.label.placing import attempt_paths
 from pipeline.label.progress import LabelProgress
-from tests.pipeline.label.conftest import LENGTHS, Bench
+from tests.pipeline.label.conftest import LENGTHS, TOY_HUMAN, TOY_SCENE, Bench
 from tests.videos import moving_frames, write_video
 
 VIDEOS_PER_SHARD = 8
@@ -71,6 +73,19 @@ def test_videos_that_are_still_bad_stay_quarantined_and_count_their_attempts(ben
 def test_a_reason_nobody_has_is_nothing_to_do(bench: Bench) -> None:
     bench.label()
     assert bench.retry("crashed").retried == 0
+
+
+def test_nothing_to_try_again_is_said_and_is_no_fault(bench: Bench) -> None:
+    bench.label()
+    before = bench.shard_bytes()
+    arguments = ["retry", "--dataset", "mix", "--workspace", str(bench.workspace.root), "--workers", "0"]
+    arguments += ["--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, "--batch-size", "8", "--progress", "none"]
+    result = CliRunner().invoke(cli, [*arguments, "--reason", "crashed"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("this run    nothing to try again: no quarantined video of these reasons\n")
+    as_json = CliRunner().invoke(cli, [*arguments, "--reason", "crashed", "--json"])
+    assert as_json.exit_code == 0 and json.loads(as_json.stdout)["retried"] == 0
+    assert bench.shard_bytes() == before
 
 
 def test_a_killed_retry_leaves_the_old_shard(bench: Bench, mended: dict[str, bytes]) -> None:
