@@ -13,15 +13,9 @@ from pipeline.files import write_atomically
 from pipeline.workspace import Workspace
 from student.ablation.figures import Estimate, estimate_top1, gather_hits
 from student.clips import select_records
-from student.jobs import (
-    DEFAULT_SPLIT,
-    EvaluateRequest,
-    TrainRequest,
-    default_run_name,
-    evaluate_run,
-    resolve_recipe,
-)
+from student.planning import DEFAULT_SPLIT, TrainRequest, default_run_name, resolve_recipe
 from student.scores import load_scores
+from student.scoring import EvaluateRequest, evaluate_run
 from student.tested_runs import TestedRun, train_and_test
 from student.transfer import StartReport
 

@@ -14,8 +14,8 @@ from pipeline.training.runlog import RunProgress
 from pipeline.workspace import Workspace
 from student.clips import ClipReader
 from student.dataset import TrainDataset
-from student.jobs import DEFAULT_RECIPE, DEFAULT_SPLIT
 from student.label_check import LabelCheckReport, check_crops, check_labelled_by
+from student.planning import DEFAULT_RECIPE, DEFAULT_SPLIT
 from student.recipes import apply_overrides, read_recipe
 from student.runs import open_labels
 from student.training_job import select_usable

@@ -12,16 +12,10 @@ from pipeline.datasets import load_dataset
 from pipeline.errors import CheckpointError, option_errors
 from pipeline.files import write_atomically
 from pipeline.workspace import Workspace
-from student.jobs import (
-    DEFAULT_SPLIT,
-    EvaluateRequest,
-    TrainRequest,
-    evaluate_run,
-    resolve_recipe,
-    train_run,
-)
+from student.planning import DEFAULT_SPLIT, TrainRequest, resolve_recipe, train_run
 from student.recipes import read_run_config
 from student.runs import CONFIG_FILE, check_resumed, describe_videos, list_class_names
+from student.scoring import EvaluateRequest, evaluate_run
 from student.training_job import select_usable
 from student.transfer import StartReport, locate_init
 

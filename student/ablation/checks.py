@@ -13,9 +13,10 @@ from student.build import build_student
 from student.clips import select_records
 from student.evaluation import Views
 from student.initialisation import load_imagenet_weights
-from student.jobs import DEFAULT_SPLIT, check_missing, choose_evaluation_split
+from student.planning import DEFAULT_SPLIT
 from student.recipes import TrainConfig
 from student.runs import open_labels
+from student.scoring import check_missing, choose_evaluation_split
 from student.training_job import select_usable
 from student.transfer import find_source_run
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from pipeline.workspace import Workspace
 from student.ablation.tables import PAPER_BACKBONE, Row
 from student.catalogue import BACKBONES
-from student.jobs import DEFAULT_RECIPE, MAX_MISSING
 from student.options import check_choice
+from student.planning import DEFAULT_RECIPE
 from student.recipes import TrainConfig, apply_overrides, read_recipe
+from student.scoring import MAX_MISSING
 
 
 @dataclass(frozen=True, kw_only=True)

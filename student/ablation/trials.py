@@ -8,7 +8,8 @@ from pipeline.errors import InterruptedRun, KinetError, option_errors
 from pipeline.workspace import Workspace
 from student.ablation.request import AblationRequest, row_overrides
 from student.ablation.tables import Row
-from student.jobs import EvaluateRequest, TrainRequest
+from student.planning import TrainRequest
+from student.scoring import EvaluateRequest
 from student.tested_runs import TestedRun, check_begun, train_and_test
 
 logger = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ def evaluate(
 
     With --folds the runs RUN-fold1, RUN-fold2, ..., each on its fold, and the mean.
     """
-    from student.jobs import EvaluateRequest, evaluate_run
+    from student.scoring import EvaluateRequest, evaluate_run
 
     request = EvaluateRequest(
         run=run,

@@ -93,7 +93,7 @@ def train_student(
     The recipe's batch size is that of all workers together. With --folds a run on each fold is trained and then tested
     as by `evaluate` (--segments, --crops, --max-missing are of these tests); the same command again goes on.
     """
-    from student.jobs import TrainRequest, train_run
+    from student.planning import TrainRequest, train_run
 
     stream = FLOW_CHANGES if modality == "flow" else ("modality=rgb",) if modality else ()
     named = [f"{key}={value}" for key, value in (("model", model), ("backbone", backbone)) if value is not None]

@@ -92,7 +92,7 @@ def test_a_value_error_that_is_no_wrong_option_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a fault of the program")
 
-    monkeypatch.setattr("student.jobs.list_class_names", broken)
+    monkeypatch.setattr("student.planning.list_class_names", broken)
     with pytest.raises(ValueError, match="a fault of the program"):
         train(capsys, workspace, *SMALL)
 
