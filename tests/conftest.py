@@ -1,6 +1,7 @@
 """What every test has: Ray clusters one at a time, also where tests run in several processes."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pipeline.processors import let_waiting_threads_sleep
 
 # Before any test imports torch.
 let_waiting_threads_sleep()
+# Ray keeps what a process began with: tests that set it for themselves leave the others with two minds.
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -23,4 +23,6 @@ def test_fifty_flipped_bits_are_found_and_repaired(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("50 flipped bits, all found by verify, all repaired to the same bytes")
+    assert done.stdout.startswith(
+        "50 flipped bits in shards and receipts, all found by verify, all repaired to the same bytes"
+    )

@@ -27,7 +27,7 @@ def test_within_a_submitted_job_the_jobs_own_working_dir_holds(tmp_path: Path) -
     empty_dir.mkdir()
     (job_dir / "mine.txt").touch()
     config = {"runtime_env": {"working_dir": str(job_dir)}, "metadata": {}}
-    environment = {**os.environ, "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(config), "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(config)}
     done = subprocess.run(
         [sys.executable, "-c", CONNECT, str(empty_dir)], capture_output=True, text=True, env=environment, check=False
     )

@@ -155,7 +155,7 @@ def start(workspace: Path, run: str, *more: str) -> "subprocess.Popen[str]":
     """Start `train-student` as a process of its own."""
     command = [sys.executable, "-m", "pipeline.cli", "train-student", "--workspace", str(workspace)]
     command += ["--dataset", "boxes", "--run", run, "--json", *SMALL, "--set", "model=tsn", "--set", "dropout=0.0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

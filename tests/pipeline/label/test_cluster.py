@@ -30,7 +30,7 @@ def label_command(bench: Bench, *extra: str) -> list[str]:
 
 
 def start(bench: Bench, *extra: str, harm: str = "") -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled", HARM_VARIABLE: harm}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), HARM_VARIABLE: harm}
     return subprocess.Popen(
         label_command(bench, *extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -189,7 +189,6 @@ def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.
     from pipeline.label.cluster import RayPool
 
     monkeypatch.setattr(shard_queue, "LATE_AFTER_SEC", 2.0)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     stopped: list[int] = []
 
@@ -219,7 +218,7 @@ def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.
 def test_a_video_that_a_teacher_hangs_on_is_quarantined_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.label.cluster import RayPool
 
-    for name, value in ((HARM_VARIABLE, "hang"), ("RAY_AUTH_MODE", "disabled"), ("PYTHONPATH", str(REPOSITORY))):
+    for name, value in ((HARM_VARIABLE, "hang"), ("PYTHONPATH", str(REPOSITORY))):
         monkeypatch.setenv(name, value)
     bench.whiten("good2")
     job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)

@@ -22,7 +22,6 @@ __all__ = ["expected"]
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Start the head; lost nodes are noticed within seconds."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     for name, value in (("initial_delay_ms", 1000), ("period_ms", 1000), ("failure_threshold", 3)):
         monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
     from ray.cluster_utils import Cluster

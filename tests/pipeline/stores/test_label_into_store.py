@@ -96,7 +96,7 @@ def test_workers_on_ray_write_to_the_store(bench: Bench, s3: str) -> None:
     folder = fill(bench, s3)
     options = [*TOYS, *SIZE, "--workers", "1"]
     command = [sys.executable, "-m", "pipeline.cli", "label", "--dataset", "mix", "--workspace", s3, *options]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
     assert shard_bytes(folder) == bench.shard_bytes()
