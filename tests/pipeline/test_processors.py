@@ -34,7 +34,7 @@ def test_the_tightest_quota_on_the_way_up_bounds(tmp_path: Path) -> None:
     assert cgroup_quota(root, own) == 8.0
 
 
-def test_threads_that_wait_sleep_in_a_worker_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+def test_threads_that_wait_sleep_soon_in_a_worker_unless_the_user_says_otherwise(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.write_text("0")
     program = (
@@ -44,13 +44,13 @@ def test_threads_that_wait_sleep_in_a_worker_unless_the_user_says_otherwise(tmp_
         "teachers = TeacherSettings(path, path, toy + 'human', toy + 'scene'); "
         "worker = ShardWorker(teachers, LabelSettings(), path.parent, 1); worker.describe(); worker.close()"
     )
-    policies = []
-    for chosen in ({}, {"OMP_WAIT_POLICY": "ACTIVE"}):
-        inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-        environment = {**inherited, **chosen, "OMP_DISPLAY_ENV": "TRUE"}
+    counts = []
+    inherited = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    for chosen in ({}, {"OMP_WAIT_POLICY": "PASSIVE"}, {"GOMP_SPINCOUNT": "77"}):
+        environment = {**inherited, **chosen, "OMP_DISPLAY_ENV": "VERBOSE"}
         done = subprocess.run(
             [sys.executable, "-c", program, str(weights)], check=True, capture_output=True, text=True, env=environment
         )
         # OpenMP's own account of its settings, on stderr.
-        policies += [line.split("'")[1] for line in done.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
-    assert policies == ["PASSIVE", "ACTIVE"]
+        counts += [line.split("'")[1] for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line]
+    assert counts == ["20000", "0", "77"]
