@@ -24,6 +24,9 @@ from teachers.augmentation import (
 )
 from teachers.human import merge_parts
 
+UNUSABLE = "unusable_image"  # the kind under which they are counted, in training and in scoring
+MAX_NAMED = 10  # of them in the log; of a million images each would have a line
+
 
 class Sample(NamedTuple):
     """One training image.

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,10 +17,10 @@ from torchvision.transforms.v2.functional import ten_crop
 from manifests.images import LabelledImage, MaskedImage
 from pipeline.errors import TeacherError
 from pipeline.label.teacher import NUM_SCENE_LABELS, HumanTeacherProtocol, SceneTeacherProtocol
+from pipeline.training.faults import FaultLog
 from teachers.architectures import NUM_LIP_CLASSES
 from teachers.augmentation import IGNORED_CLASS
-from teachers.datasets import read_image, read_masked_image
-from teachers.faults import LeftOut
+from teachers.datasets import MAX_NAMED, UNUSABLE, read_image, read_masked_image
 from teachers.human import HumanTeacher, merge_parts
 from teachers.preprocessing import normalise, resize_frames
 from teachers.scene import SceneTeacher
@@ -66,13 +67,13 @@ def evaluate_human(
     classes = NUM_LIP_CLASSES if parser is not None else 2
     parts = MulticlassConfusionMatrix(classes, ignore_index=IGNORED_CLASS, validate_args=False)
     person = BinaryConfusionMatrix(ignore_index=IGNORED_CLASS, validate_args=False)
-    num_scored, left_out, progress = 0, LeftOut(), _Progress(len(images))
+    num_scored, left_out, progress = 0, FaultLog(None, max_named=MAX_NAMED), _Progress(len(images))
     for image in images:
         progress.step(1)
         try:
             sample = read_masked_image(image, classes)
         except TeacherError as fault:
-            left_out.note(str(fault))
+            _note(left_out, image.image_path, fault)
             continue
         frames_BHWC = sample.image.permute(1, 2, 0)[None].to(device)
         truth_HW = sample.target.long()
@@ -93,6 +94,10 @@ def evaluate_human(
     if parser is not None:
         scores |= score_confusion(parts.compute())
     return scores | {"images": float(num_scored), "unreadable": float(len(images) - num_scored)}
+
+
+def _note(left_out: FaultLog, path: Path, fault: TeacherError) -> None:
+    left_out.note(str(path), UNUSABLE, str(fault).removeprefix(f"{path}: "))
 
 
 def _bound_size(size: torch.Size) -> tuple[int, int]:
@@ -149,13 +154,13 @@ def evaluate_scene(
 def _scene_batches(images: Sequence[LabelledImage]) -> Iterator[list[tuple[Tensor, int]]]:
     """Give readable images (uint8 [H, W, 3]) with their labels, those of one size together, as many as memory bears."""
     groups: dict[tuple[int, ...], list[tuple[Tensor, int]]] = {}
-    num_pixels, left_out, progress = 0, LeftOut(), _Progress(len(images))
+    num_pixels, left_out, progress = 0, FaultLog(None, max_named=MAX_NAMED), _Progress(len(images))
     for image in images:
         progress.step(1)
         try:
             frame_HWC = read_image(image.path).permute(1, 2, 0)
         except TeacherError as fault:
-            left_out.note(str(fault))
+            _note(left_out, image.path, fault)
             continue
         pixels = frame_HWC.shape[0] * frame_HWC.shape[1]
         if groups and (num_pixels + pixels > MAX_BATCH_PIXELS or sum(map(len, groups.values())) == SCENE_BATCH):

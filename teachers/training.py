@@ -26,13 +26,12 @@ from pipeline.training.seeds import dropout_seed
 from pipeline.training.state import CHECKPOINT_DIR, gather_state, restore_state
 from pipeline.training.stop import StopRequest
 from pipeline.training.world import ALONE, World
-from teachers.datasets import Batch, HumanImages, SceneImages
+from teachers.datasets import MAX_NAMED, UNUSABLE, Batch, HumanImages, SceneImages
 from teachers.loading import ImagePlan, read_batches
 from teachers.losses import LossFunction
 from teachers.preprocessing import Preprocessing, normalise
 from teachers.settings import TrainingSettings, scheduled_rate
 
-UNUSABLE = "unusable_image"
 LOSS_WINDOW = 100
 
 
@@ -112,7 +111,7 @@ def train_network(
         run = _Run(settings, plan.total_steps) if restored is None else _Run.taken_up(settings, plan, restored)
         del restored  # as large as the network
         place.run_dir.mkdir(parents=True, exist_ok=True)
-        faults = FaultLog(place.run_dir, writes=world.rank == 0, max_named=10)
+        faults = FaultLog(place.run_dir, writes=world.rank == 0, max_named=MAX_NAMED)
         batches = read_batches(
             dataset,
             plan,

@@ -12,7 +12,6 @@ from pipeline.errors import TeacherError
 from teachers.architectures import build_network, default_preprocessing
 from teachers.augmentation import HumanAugmentation
 from teachers.datasets import HumanImages, read_masked_image, sample_generator
-from teachers.faults import MAX_NAMED, LeftOut
 from teachers.jobs import TeacherRequest, TeacherResult, train_teacher
 from teachers.kinds import Kind
 from teachers.losses import human_loss
@@ -180,11 +179,3 @@ def test_an_image_that_is_read_smaller_fits_its_map(tmp_path: Path) -> None:
     sample = read_masked_image(MaskedImage(tmp_path / "w.jpg", tmp_path / "w.png"), 2, at_least=(128, 128))
     assert sample.image.shape[1] < 513
     assert sample.target.shape == (513, 1100)
-
-
-def test_only_the_first_faults_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    left_out = LeftOut()
-    for number in [*range(50), *range(50)]:
-        left_out.note(f"image {number}")
-    assert len(left_out.faults) == 50
-    assert len(caplog.records) == MAX_NAMED + 1

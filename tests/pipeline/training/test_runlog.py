@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.training.faults import FaultLog
+from pipeline.training.faults import FAULTS_FILE, FaultLog
 from pipeline.training.runlog import METRICS_FILE, MetricsLog, RunProgress, read_metrics
 
 
@@ -28,6 +28,20 @@ def test_without_a_terminal_a_line_now_and_then_on_stderr(capsys: pytest.Capture
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [f"train: {step}/10 steps loss 1.0" for step in (4, 8, 10)]
+
+
+@pytest.mark.parametrize("with_file", [True, False])
+def test_only_the_first_faults_are_named_in_the_log(
+    with_file: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = FaultLog(tmp_path if with_file else None, max_named=3)
+    for number in [*range(8), *range(8)]:
+        faults.note(f"image {number}", "unreadable", "text")
+    assert faults.counts == {"unreadable": 8}
+    assert [record.getMessage().split(":")[0] for record in caplog.records[:3]] == ["image 0", "image 1", "image 2"]
+    assert len(caplog.records) == 4
+    path = tmp_path / FAULTS_FILE
+    assert (len(path.read_text().splitlines()) if path.exists() else 0) == (8 if with_file else 0)
 
 
 def test_faults_are_counted_once(tmp_path: Path) -> None:
