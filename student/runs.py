@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from manifests.record import VideoRecord
 from pipeline.errors import CheckpointError, Reason, WorkspaceError
-from pipeline.files import disk_fault, write_atomically
+from pipeline.files import write_atomically
 from pipeline.shards import JoinedLabels, label_dirs
 from pipeline.shards import open_labels as open_joined
 from pipeline.shards.quarantine import read_quarantine
 from pipeline.shards.schema import BOTH_TEACHERS
 from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_checkpoint, load_latest_checkpoint
+from pipeline.training.rundir import STUDENT_CONFIG, make_run_dir
 from pipeline.training.state import CHECKPOINT_DIR
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
@@ -24,7 +25,7 @@ from student.recipes import RunConfig, list_differences, write_run_config
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE = "config.toml"
+CONFIG_FILE = STUDENT_CONFIG
 CLASSES_FILE = "classes.json"
 CLASSIFIER_PREFIX = "action_classifier."
 
@@ -90,16 +91,9 @@ def start_run(run_dir: Path, config: RunConfig, class_names: list[str]) -> None:
     """Make a new run's folder with its resolved configuration.
 
     Raises:
-        WorkspaceError: the run exists already, or its folder cannot be made.
+        WorkspaceError: a run of this name exists already, a student's or a teacher's, or its folder cannot be made.
     """
-    if (run_dir / CONFIG_FILE).exists():
-        raise WorkspaceError(
-            f"run {run_dir.name} exists already in {run_dir}; go on with --resume, or name another --run"
-        )
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_fault(run_dir, error) from error
+    make_run_dir(run_dir, CONFIG_FILE)
     write_atomically(run_dir / CLASSES_FILE, json.dumps(class_names, ensure_ascii=False, indent=1) + "\n")
     write_run_config(config, run_dir / CONFIG_FILE)
 

@@ -8,7 +8,16 @@ from typing import NamedTuple
 from pipeline.errors import OptionError
 from pipeline.training.precision import choose_device
 from teachers.architectures import default_preprocessing
-from teachers.runs import TrainingJob, TrainingRequest, find_training_images, open_run, run_training
+from teachers.runs import (
+    TrainingJob,
+    TrainingRequest,
+    check_start,
+    find_training_images,
+    note_written,
+    open_run,
+    read_written,
+    run_training,
+)
 from teachers.scoring import ScoringRequest, score_teacher_file
 from teachers.storage import NO_LICENSE, TeacherCard, check_replacing, save_teacher
 from teachers.training import TrainingSummary
@@ -68,10 +77,14 @@ def train_teacher(request: TeacherRequest, run_dir: Path, weights_path: Path) ->
         InterruptedRun: after a signal, once the running step is saved.
     """
     training = request.training
-    check_replacing(weights_path, training.kind, replace=request.replace)
+    # A run that was killed while it was scored finds the teacher there that it wrote itself.
+    own_sha256 = read_written(run_dir) if request.resume else ""
+    check_replacing(weights_path, training.kind, replace=request.replace, own_sha256=own_sha256)
     images = find_training_images(training)
     if request.workers > min(training.settings.batch_size, len(images.dataset)):
         raise OptionError(f"--workers {request.workers}: more than the images of one step")
+    if not request.resume:
+        check_start(training)  # before there is a folder, which would bind the next call to weights that are not there
     open_run(run_dir, training, images, resume=request.resume)
     log.info("%d images to train on, %d held out; left out: %s", len(images.dataset), images.num_val, images.left_out)
     job = TrainingJob(training, run_dir, request.loader_workers, request.checkpoint_every)
@@ -93,6 +106,7 @@ def train_teacher(request: TeacherRequest, run_dir: Path, weights_path: Path) ->
         license=request.license or NO_LICENSE,
     )
     card = save_teacher(network, card, weights_path)
+    note_written(run_dir, card.sha256)
     if images.without_val:
         log.warning("not scored on, for want of held-out images: %s", ", ".join(map(str, images.without_val)))
     if images.num_val:

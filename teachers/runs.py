@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from pipeline.errors import CheckpointError, TeacherError, WorkspaceError
-from pipeline.files import disk_fault, write_atomically
+from pipeline.files import write_atomically
 from pipeline.training.checkpoint import list_checkpoints
+from pipeline.training.rundir import TEACHER_CONFIG, make_run_dir
 from pipeline.training.state import CHECKPOINT_DIR
 from pipeline.training.world import ALONE, World
 from teachers.architectures import ARCHITECTURES, build_network, default_preprocessing
@@ -29,7 +30,8 @@ from teachers.training import TrainingPlace, TrainingSummary, train_network
 
 log = logging.getLogger(__name__)
 
-CONFIG_FILE = "teacher.json"
+CONFIG_FILE = TEACHER_CONFIG
+WRITTEN_FILE = "written.sha256"
 
 
 @dataclass(frozen=True)
@@ -134,20 +136,14 @@ def open_run(run_dir: Path, request: TrainingRequest, images: TrainingImages, *,
     """Make a new run's folder with what was asked for, or check that a resumed run is asked for the same.
 
     Raises:
-        WorkspaceError: a new run exists already, a resumed one does not, or the folder cannot be made.
+        WorkspaceError: a run of a new one's name exists already, a teacher's or a student's; a resumed one does not;
+            or the folder cannot be made.
         CheckpointError: a resumed run with another configuration, naming every difference.
     """
     path = run_dir / CONFIG_FILE
     asked = request.to_fields() | {"images": images.digest}
     if not resume:
-        if path.exists():
-            raise WorkspaceError(
-                f"run {run_dir.name} exists already in {run_dir}; go on with --resume, or name another --run"
-            )
-        try:
-            run_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_fault(run_dir, error) from error
+        make_run_dir(run_dir, CONFIG_FILE)
         write_atomically(path, json.dumps(asked, indent=2) + "\n")
         return
     if not path.is_file():
@@ -166,6 +162,17 @@ def open_run(run_dir: Path, request: TrainingRequest, images: TrainingImages, *,
             f"run {run_dir.name} cannot go on with another configuration: {'; '.join(differences)}; leave the changes "
             "out, or start a new --run"
         )
+
+
+def note_written(run_dir: Path, sha256: str) -> None:
+    """Keep the digest of the teacher's file that a run has written; raises as `pipeline.files.write_atomically`."""
+    write_atomically(run_dir / WRITTEN_FILE, f"{sha256}\n")
+
+
+def read_written(run_dir: Path) -> str:
+    """Read the digest of the teacher's file that a run has written; "" where it has written none."""
+    path = run_dir / WRITTEN_FILE
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 @dataclass(frozen=True)
@@ -216,14 +223,28 @@ def run_training(
     return network, summary
 
 
+def check_start(request: TrainingRequest) -> None:
+    """Read the ImageNet weights that a run is to start from, and forget them.
+
+    Raises:
+        KinetError: they cannot be read, or are of another backbone.
+    """
+    if request.init_path is None:
+        return
+    # Without memory nothing is initialised: no time is lost and no random number is drawn.
+    with torch.device("meta"):
+        network = build_network(request.kind, request.architecture, request.classes)
+    load_imagenet_weights(network, request.init_path)
+
+
 def start_network(request: TrainingRequest, *, from_checkpoint: bool = False) -> nn.Module:
     """Build a run's network with the weights that it starts from, drawn from its seed.
 
     Args:
         from_checkpoint: its weights come from a checkpoint; those of ImageNet are not read.
     """
-    # Layers draw from torch's global generator, the only one they know; it comes back as it was.
-    with torch.random.fork_rng():
+    # Layers draw from torch's global generator, the CPU's, the only one they know; it comes back as it was.
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.settings.seed)
         network = build_network(request.kind, request.architecture, request.classes)
     if request.init_path is not None and not from_checkpoint:

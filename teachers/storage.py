@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from pipeline.training.weights import read_state_dict
 from teachers.architectures import build_network, check_classes
 from teachers.kinds import Kind
 from teachers.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
 
 MAX_LISTED = 3
 COUNTER_SUFFIX = "num_batches_tracked"
@@ -119,10 +122,20 @@ def previous_path(weights_path: Path) -> Path:
     return weights_path.with_suffix(".previous.safetensors")
 
 
-def check_replacing(weights_path: Path, kind: Kind, *, replace: bool) -> None:
-    """Raise WorkspaceError where there is a teacher already that is not to be replaced."""
+def check_replacing(weights_path: Path, kind: Kind, *, replace: bool, own_sha256: str = "") -> None:
+    """Raise WorkspaceError where there is a teacher already that is not to be replaced.
+
+    Args:
+        weights_path, kind: of the teacher to be written.
+        replace: any may be replaced.
+        own_sha256: digest of a weights file that may be: the caller wrote it.
+    """
     if replace or not weights_path.is_file():
         return
+    if own_sha256:
+        with local_copy(weights_path) as local_path:
+            if sha256_of_file(local_path) == own_sha256:
+                return
     raise WorkspaceError(
         f"{weights_path}: there is a {kind} teacher already; labels made by it carry its digest, and are never mixed "
         f"with another's. Put the new one in its place with --replace (the former is kept as "
@@ -155,17 +168,34 @@ def save_teacher(network: nn.Module, card: TeacherCard, weights_path: Path) -> T
 
 
 def _keep_former(weights_path: Path, card: TeacherCard) -> None:
-    """Copy the teacher that is there, if it answers otherwise; it stays in its place until the new one is whole."""
+    """Copy the teacher that is there, if it answers otherwise; it stays in its place until the new one is whole.
+
+    Weights that do not fit their side file, as a crash between the two renames leaves them, are no teacher: the one
+    that was kept before them stays.
+    """
     if not weights_path.is_file():
         return
     with local_copy(weights_path, ".json") as local_path:
         card_path = side_path(local_path)
         content = card_path.read_bytes() if card_path.is_file() else b"{}"
-        if sha256_of_file(local_path) == card.sha256 and _says_the_same(content, card):
+        digest = sha256_of_file(local_path)
+        if _stated_digest(content) != digest:
+            log.warning("%s: does not fit its side file; it is replaced, and not kept", weights_path)
+            return
+        if digest == card.sha256 and _says_the_same(content, card):
             return
         with writing(previous_path(weights_path)) as part_path:
             shutil.copyfile(local_path, part_path)
         write_atomically(side_path(previous_path(weights_path)), content)
+
+
+def _stated_digest(content: bytes) -> object:
+    """Read what a side file says of its weights; None where it is no side file."""
+    try:
+        fields = json.loads(content)
+    except ValueError:
+        return None
+    return fields.get("sha256") if isinstance(fields, dict) else None
 
 
 def _says_the_same(content: bytes, card: TeacherCard) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from manifests import read_manifest, write_manifest
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, WorkspaceError
 from pipeline.training.checkpoint import load_latest_checkpoint, save_best, save_checkpoint
 from pipeline.training.runlog import read_metrics
 from pipeline.workspace import Workspace
@@ -88,6 +88,13 @@ def test_the_same_classes_keep_their_classifier(tmp_path: Path) -> None:
     report = load_run_weights(student, make_config(recipe, 3), OLD_CLASSES, SourceRun(tmp_path / "old"))
     assert report.new == report.unused == ()
     assert all(torch.equal(tensor, source[key]) for key, tensor in student.state_dict().items())
+
+
+def test_a_students_run_takes_no_teachers_folder(tmp_path: Path) -> None:
+    (tmp_path / "teacher.json").write_text("{}")
+    with pytest.raises(WorkspaceError, match=r"a teacher's; name another --run"):
+        start_run(tmp_path, make_config(TrainConfig(model="tsn"), len(OLD_CLASSES)), OLD_CLASSES)
+    assert [path.name for path in tmp_path.iterdir()] == ["teacher.json"]
 
 
 def test_a_run_is_named_by_its_folder_a_checkpoint_or_its_name(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.errors import TeacherError
 from teachers import human, scene
 from teachers.architectures import build_network, default_preprocessing
 from teachers.kinds import Kind
-from teachers.storage import Evaluation, TeacherCard, load_teacher, save_teacher, side_path
+from teachers.storage import Evaluation, TeacherCard, load_teacher, previous_path, save_teacher, side_path
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -116,3 +116,22 @@ def test_weights_are_plain_safetensors_and_nothing_else_is_left(human_path: Path
         == build_network(Kind.HUMAN, "pspnet_squeezenet1_1", 2).state_dict().keys()
     )
     assert sorted(path.name for path in human_path.parent.iterdir()) == ["human.json", "human.safetensors"]
+
+
+def save_another(path: Path, seed: int) -> TeacherCard:
+    torch.manual_seed(seed)
+    network = build_network(Kind.HUMAN, "pspnet_squeezenet1_1", 2)
+    return save_teacher(network, card_of(Kind.HUMAN, "pspnet_squeezenet1_1", 2), path)
+
+
+def test_the_former_teacher_outlives_a_crash_between_the_two_renames(human_path: Path) -> None:
+    first = load_teacher(human_path, Kind.HUMAN)[1]
+    side_file = side_path(human_path).read_bytes()
+    second = save_another(human_path, seed=1)
+    side_path(human_path).write_bytes(side_file)  # as the crash leaves it: the second's weights, the first's side file
+    assert load_teacher(previous_path(human_path), Kind.HUMAN)[1] == first
+    assert save_another(human_path, seed=1) == second
+    assert load_teacher(previous_path(human_path), Kind.HUMAN)[1] == first
+    assert load_teacher(human_path, Kind.HUMAN)[1] == second
+    save_another(human_path, seed=2)
+    assert load_teacher(previous_path(human_path), Kind.HUMAN)[1] == second

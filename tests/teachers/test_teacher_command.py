@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pipeline.cli import main
 from pipeline.training.runlog import read_metrics
 from teachers.architectures import build_network
 from teachers.kinds import Kind
-from teachers.storage import load_teacher, read_card
+from teachers.storage import load_teacher, previous_path, read_card, write_card
 from tests.teachers.conftest import write_folder_pairs
 
 torch.set_num_threads(1)
@@ -216,3 +217,53 @@ def test_a_run_is_neither_begun_twice_nor_taken_up_with_other_settings(
     # The same weights again: what was there before them stays.
     assert run([*train, "--epochs", "2", "--run", "second", "--resume", "--replace"], capsys)[0] == 0
     assert load_teacher(tmp_path / "teachers" / "human.previous.safetensors", Kind.HUMAN)[1] == first
+
+
+def test_a_start_that_cannot_be_read_leaves_no_run_behind(
+    people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace, weights = tmp_path / "ws", tmp_path / "backbone.pth"
+    train = ["teacher", "train", "human", "--data", str(people_dir), *TINY, "--workspace", str(workspace)]
+    train += ["--epochs", "1", "--init"]
+    code, _, err = run([*train, str(tmp_path / "typo.pth")], capsys)
+    assert code == 1
+    assert "typo.pth: no such file" in err
+    torch.save(build_network(Kind.SCENE, "resnet18", 365).state_dict(), weights)
+    code, _, err = run([*train, str(weights), "--workers", "1"], capsys)
+    assert code == 1
+    assert "weights do not fit" in err
+    torch.save(build_network(Kind.SCENE, "squeezenet1_1", 365).state_dict(), weights)
+    assert run([*train, str(weights)], capsys)[0] == 0
+
+
+def test_a_run_that_wrote_its_teacher_may_finish_the_scoring_and_replaces_no_other(
+    people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["teacher", "train", "human", "--data", str(people_dir), *TINY, "--epochs", "1"]
+    train += ["--workspace", str(tmp_path)]
+    path = tmp_path / "teachers" / "human.safetensors"
+    assert run(train, capsys)[0] == 0
+    scored = read_card(path, Kind.HUMAN)
+    write_card(replace(scored, evaluations=()), path)  # as if killed between writing and scoring
+    assert run([*train, "--resume"], capsys)[0] == 0
+    assert read_card(path, Kind.HUMAN).scores == scored.scores
+    assert read_card(path, Kind.HUMAN).sha256 == scored.sha256
+    assert not previous_path(path).exists()
+
+    assert run([*train, "--run", "other", "--seed", "5", "--replace"], capsys)[0] == 0
+    code, _, err = run([*train, "--resume"], capsys)
+    assert code == 1
+    assert "there is a human teacher already" in err
+
+
+def test_a_teachers_run_takes_no_students_folder(
+    people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "runs" / "one" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("model = 'tsn'\n")
+    train = ["teacher", "train", "human", "--data", str(people_dir), *TINY, "--epochs", "1", "--run", "one"]
+    code, _, err = run([*train, "--workspace", str(tmp_path)], capsys)
+    assert code == 1
+    assert "a student's; name another --run" in err
+    assert [path.name for path in config.parent.iterdir()] == ["config.toml"]
