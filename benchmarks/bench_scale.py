@@ -54,8 +54,9 @@ def make_workspace(folder: str, num_shards: int) -> None:
     from pipeline.shards import Receipt, VideoOutcome, write_receipt
     from pipeline.workspace import Workspace
     from teachers.architectures import build_network, default_preprocessing
+    from teachers.cards import TeacherCard
     from teachers.kinds import Kind
-    from teachers.storage import TeacherCard, save_teacher
+    from teachers.storage import save_teacher
 
     workspace = Workspace(Path(folder))
     videos_dir = workspace.videos_dir(DATASET)

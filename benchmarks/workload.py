@@ -37,8 +37,9 @@ def make_teachers(kind: str, folder: Path) -> TeacherSettings:
     import torch
 
     from teachers.architectures import NUM_LIP_CLASSES, build_network, default_preprocessing
+    from teachers.cards import TeacherCard
     from teachers.kinds import Kind
-    from teachers.storage import TeacherCard, save_teacher
+    from teachers.storage import save_teacher
 
     torch.manual_seed(0)
     for teacher, architecture, classes, path in (

@@ -14,8 +14,8 @@ from pipeline.training.runlog import RunProgress, read_last_step
 from pipeline.training.state import CHECKPOINT_DIR
 from pipeline.training.world import World
 from teachers.loading import ImagePlan
+from teachers.progress import TrainingSummary
 from teachers.runs import TrainingImages, TrainingJob, find_training_images, run_training, start_network
-from teachers.training import TrainingSummary
 
 SUMMARY_FILE = "summary.json"
 

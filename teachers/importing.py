@@ -21,6 +21,7 @@ from teachers.architectures import (
     default_preprocessing,
     torchvision_classifiers,
 )
+from teachers.cards import MEAN_IMAGE_KEY, NO_LICENSE, TeacherCard
 from teachers.formats.caffe import read_caffemodel, read_mean_image
 from teachers.formats.detect import FileFormat, detect_format
 from teachers.formats.pytorch import read_pytorch
@@ -31,17 +32,7 @@ from teachers.layouts.converted import Converted
 from teachers.layouts.state_dicts import convert_state_dict, match_by_position
 from teachers.layouts.torch7_resnet import convert_torch7_resnet
 from teachers.preprocessing import MIN_SIZE, Preprocessing
-from teachers.storage import (
-    MEAN_IMAGE_KEY,
-    NO_LICENSE,
-    TeacherCard,
-    check_replacing,
-    describe_misfit,
-    fill_network,
-    read_card,
-    save_teacher,
-    side_path,
-)
+from teachers.storage import check_replacing, describe_misfit, fill_network, read_card, save_teacher, side_path
 
 TRIAL_SIZE = (65, 65)
 

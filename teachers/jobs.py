@@ -8,6 +8,8 @@ from typing import NamedTuple
 from pipeline.errors import OptionError
 from pipeline.training.precision import choose_device
 from teachers.architectures import default_preprocessing
+from teachers.cards import NO_LICENSE, TeacherCard
+from teachers.progress import TrainingSummary
 from teachers.runs import (
     TrainingJob,
     TrainingRequest,
@@ -19,8 +21,7 @@ from teachers.runs import (
     run_training,
 )
 from teachers.scoring import ScoringRequest, score_teacher_file
-from teachers.storage import NO_LICENSE, TeacherCard, check_replacing, save_teacher
-from teachers.training import TrainingSummary
+from teachers.storage import check_replacing, save_teacher
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,11 @@ from teachers.datasets import HumanImages, SceneImages
 from teachers.imagenet import load_imagenet_weights
 from teachers.kinds import Kind
 from teachers.losses import human_loss, scene_loss
+from teachers.progress import TrainingSummary
 from teachers.settings import TrainingSettings
 from teachers.sources import HumanLayout, SceneLayout, find_human_images, find_scene_images
 from teachers.storage import MAX_LISTED
-from teachers.training import TrainingPlace, TrainingSummary, train_network
+from teachers.training import TrainingPlace, train_network
 
 log = logging.getLogger(__name__)
 

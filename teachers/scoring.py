@@ -21,12 +21,13 @@ from pipeline.label.teacher_loading import (
 )
 from pipeline.training.precision import choose_device
 from teachers import human, scene
+from teachers.cards import Evaluation, TeacherCard
 from teachers.evaluation import evaluate_human, evaluate_scene
 from teachers.human import HumanTeacher
 from teachers.kinds import Kind
 from teachers.scene import SceneTeacher
 from teachers.sources import HumanLayout, SceneLayout, find_human_images, find_scene_images
-from teachers.storage import Evaluation, TeacherCard, read_card, write_card
+from teachers.storage import read_card, write_card
 
 Item = TypeVar("Item")
 

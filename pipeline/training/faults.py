@@ -46,7 +46,9 @@ class FaultLog:
         if self._max_named is None or len(self._seen) <= self._max_named:
             logger.warning("%s: %s (%s)", name, message, kind)
         elif len(self._seen) == self._max_named + 1:
-            logger.warning("more is left out; %s", f"all of it is named in {self._path}" if self._path else "it is counted")
+            logger.warning(
+                "more is left out; %s", f"all of it is named in {self._path}" if self._path else "it is counted"
+            )
         if self._path is None:
             return
         with self._path.open("a", encoding="utf-8") as file:

@@ -14,11 +14,12 @@ from torchvision import models
 from pipeline.errors import CheckpointError, KinetError, TeacherError
 from pipeline.training.weights import read_state_dict
 from teachers.architectures import build_network, check_classes
+from teachers.cards import Evaluation
 from teachers.formats.detect import FileFormat
 from teachers.imagenet import load_imagenet_weights
 from teachers.importing import ImportRequest, import_teacher
 from teachers.kinds import Kind
-from teachers.storage import Evaluation, load_teacher, previous_path, read_card, write_card
+from teachers.storage import load_teacher, previous_path, read_card, write_card
 
 torch.set_num_threads(1)
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from teachers.architectures import build_network, default_preprocessing
+from teachers.cards import Evaluation, TeacherCard
 from teachers.kinds import Kind
-from teachers.storage import Evaluation, TeacherCard, read_card, save_teacher
+from teachers.storage import read_card, save_teacher
 from tests.teachers.conftest import write_scenes
 from tests.teachers.test_teacher_command import run
 

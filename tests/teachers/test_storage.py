@@ -11,8 +11,9 @@ import torch
 from pipeline.errors import TeacherError
 from teachers import human, scene
 from teachers.architectures import build_network, default_preprocessing
+from teachers.cards import Evaluation, TeacherCard
 from teachers.kinds import Kind
-from teachers.storage import Evaluation, TeacherCard, load_teacher, previous_path, save_teacher, side_path
+from teachers.storage import load_teacher, previous_path, save_teacher, side_path
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

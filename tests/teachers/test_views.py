@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from manifests.lip import FLIP_PAIRS
 from teachers import human, scene
 from teachers.architectures import build_network, default_preprocessing
+from teachers.cards import TeacherCard
 from teachers.evaluation import ten_crop_probabilities
 from teachers.human import HumanTeacher
 from teachers.kinds import Kind
@@ -19,7 +20,7 @@ from teachers.layouts.caffe_nets import caffe_preprocessing
 from teachers.preprocessing import Preprocessing, prepare_frames
 from teachers.psp import PspOutputs
 from teachers.scene import SceneTeacher
-from teachers.storage import TeacherCard, save_teacher
+from teachers.storage import save_teacher
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -15,8 +15,9 @@ from student.parameters import count_parameters
 from student.recipes import read_run_config
 from student.runs import CONFIG_FILE, load_student
 from teachers.architectures import build_network, default_preprocessing
+from teachers.cards import TeacherCard
 from teachers.kinds import Kind
-from teachers.storage import TeacherCard, save_teacher
+from teachers.storage import save_teacher
 
 SMALL = ["--recipe", "small", "--loader-workers", "0", "--segments", "3", "--crops", "1"]
 for change in ("input_size=48", "epochs=1", "batch_size=4", "micro_batch=4", "milestones=[]"):
