@@ -11,9 +11,9 @@ import click
 
 from pipeline.commands.labelling import (
     LabellingChoice,
+    choose_begun_teachers,
     choose_product,
     choose_settings,
-    choose_teachers,
     run_labelling,
     watch,
 )
@@ -78,7 +78,7 @@ def label_sample(
 
     folder, bad = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
     plan = require_plan(folder, checked.dataset, checked.records)
-    teachers, settings = choose_teachers(workspace, choice, checked.labels.kinds), choose_settings(choice)
+    teachers, settings = choose_begun_teachers(workspace, choice, checked.labels, plan), choose_settings(choice)
     with watch(f"sample {checked.dataset}", "frames", choice) as display:
         sample = recheck_frames(
             folder,

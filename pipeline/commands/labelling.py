@@ -49,7 +49,7 @@ class LabellingChoice:
     compression: Literal["gzip", "zstd"] = "gzip"
     human_teacher: str = "teachers.human:load"
     scene_teacher: str = "teachers.scene:load"
-    mask_median: int = 1
+    mask_median: int | None = None
 
 
 _WORKER_OPTIONS = (
@@ -167,10 +167,9 @@ _TEACHER_OPTIONS = (
     click.option(
         "--mask-median",
         type=click.IntRange(1),
-        default=LabellingChoice.mask_median,
-        show_default=True,
         metavar="FRAMES",
-        help="Smooth masks in time: the median of so many frames, an odd number; 1 leaves them.",
+        help="Smooth masks in time: the median of so many frames, an odd number; 1 leaves them.  "
+        "[default: 1; in retry and verify what the labels were begun with]",
     ),
 )
 
@@ -244,17 +243,27 @@ def open_workers(
 
 
 def choose_product(workspace: Workspace, choice: LabellingChoice, labels: LabelSet, plan: Plan) -> Product:
-    """Return what a set that was begun is made by: flow as its plan says, labels by the options' teachers."""
+    """Return what a set that was begun is made by: flow as its plan says, labels as `choose_begun_teachers` says."""
     from pipeline.flow.settings import FlowSettings
 
-    return (
-        FlowSettings.of_plan(plan.ingredients) if labels.is_flow else choose_teachers(workspace, choice, labels.kinds)
-    )
+    if labels.is_flow:
+        return FlowSettings.of_plan(plan.ingredients)
+    return choose_begun_teachers(workspace, choice, labels, plan)
+
+
+def choose_begun_teachers(
+    workspace: Workspace, choice: LabellingChoice, labels: LabelSet, plan: Plan
+) -> TeacherSettings:
+    """Return the teachers that the options ask for, with the plan's mask median where they name none."""
+    from pipeline.label.settings import mask_median_of
+
+    mask_median = mask_median_of(plan.ingredients) if choice.mask_median is None else choice.mask_median
+    return choose_teachers(workspace, dataclasses.replace(choice, mask_median=mask_median), labels.kinds)
 
 
 def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]) -> TeacherSettings:
     """Return the teachers that the options ask for."""
-    from pipeline.label.settings import TeacherSettings
+    from pipeline.label.settings import NO_MASK_MEDIAN, TeacherSettings
 
     human_path, scene_path = workspace.teacher_path("human"), workspace.teacher_path("scene")
     with option_errors():
@@ -265,7 +274,7 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
             choice.scene_teacher,
             choice.precision,
             kinds,
-            choice.mask_median,
+            choice.mask_median or NO_MASK_MEDIAN,
         )
 
 

@@ -154,7 +154,7 @@ def estimate_labelling(
     resources = pool.resources
     chosen = choose_sample(records, request.num_videos, request.seed)
     shards = _group(chosen, max(GROUPS_PER_WORKER, 2 * resources.num_workers))
-    plan = Plan(dataset, len(shards[0].records), description.ingredients, shards)
+    plan = Plan(dataset, None, description.ingredients, shards)
     header = shard_header(plan, SAMPLE_SPLIT)
     _warm_up(pool, plan, resources.num_workers, description.frames_per_sec)
     with ShardWriter(sample_dir / "empty.h5", header) as writer:

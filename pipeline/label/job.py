@@ -25,7 +25,7 @@ from pipeline.label.plan import (
     write_plan,
 )
 from pipeline.label.progress import LabelProgress
-from pipeline.label.shard_sizes import MAX_VIDEOS_PER_SHARD, choose_sizes
+from pipeline.label.shard_sizes import choose_sizes
 from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise, write_quarantine
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
@@ -188,17 +188,17 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     if plan is not None:
         check_ingredients(plan, ingredients, job.shards_dir)
         if job.videos_per_shard not in (None, plan.videos_per_shard):
+            begun = f"{plan.videos_per_shard} videos" if plan.videos_per_shard else "about ten minutes' work"
             raise WorkspaceError(
-                f"{job.shards_dir} was begun with {plan.videos_per_shard} videos a shard; leave --videos-per-shard "
-                "away, or label into another workspace"
+                f"{job.shards_dir} was begun with {begun} a shard; leave --videos-per-shard away, or label into "
+                "another workspace"
             )
         return plan
     if job.videos_per_shard is None:
         sizes = choose_sizes(job.records, description.frames_per_sec)
     else:
         sizes = even_sizes(job.records, job.videos_per_shard)
-    most_videos = job.videos_per_shard or MAX_VIDEOS_PER_SHARD
-    plan = Plan(job.dataset, most_videos, ingredients, partition(job.records, sizes), job.teacher_files)
+    plan = Plan(job.dataset, job.videos_per_shard, ingredients, partition(job.records, sizes), job.teacher_files)
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
     _require_no_rival(job)

@@ -43,14 +43,14 @@ class Plan:
 
     Attributes:
         dataset: its name.
-        videos_per_shard: at most so many videos in a shard.
+        videos_per_shard: in each shard but a split's last one; None where their sizes go by the work in them.
         ingredients: what decides the labels' values, by name; their hash is the fingerprint.
         shards: every shard of every split.
         teacher_files: `digest_teacher_files` of the teachers it was made with; None where that is not known.
     """
 
     dataset: str
-    videos_per_shard: int
+    videos_per_shard: int | None
     ingredients: dict[str, str]
     shards: tuple[PlannedShard, ...]
     teacher_files: str | None = None
@@ -140,6 +140,7 @@ def write_plan(shards_dir: Path, plan: Plan) -> None:
         "dataset": plan.dataset,
         "fingerprint": plan.fingerprint,
         "ingredients": plan.ingredients,
+        # A program that knows no sizes of single shards takes no null, so it cannot cut such a plan otherwise.
         "videos_per_shard": plan.videos_per_shard,
         "videos": plan.num_videos,
         "shards": {shard.split: shard.count for shard in plan.shards},
@@ -161,7 +162,9 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
     path = shards_dir / PLAN_NAME
     try:
         content = json.loads(next(read_files([path])))
-        videos_per_shard = int(content["videos_per_shard"])
+        shard_videos, videos_per_shard = content.get("shard_videos"), content["videos_per_shard"]
+        if shard_videos is None or videos_per_shard is not None:
+            videos_per_shard = int(videos_per_shard)
         ingredients = {str(name): str(value) for name, value in content["ingredients"].items()}
         schema_version = int(content["schema_version"])
     except FileNotFoundError:
@@ -179,9 +182,9 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
             f"{len(records)} now; or other paths, splits or labels); restore the manifest that the labels in "
             f"{shards_dir} belong to, or label into another workspace"
         )
-    # The plan of an older program has shards of one size.
-    sizes = content.get("shard_videos") or even_sizes(records, videos_per_shard)
     try:
+        # The plan of an older program has shards of one size.
+        sizes = even_sizes(records, videos_per_shard) if shard_videos is None else shard_videos
         shards = partition(records, sizes)
     except (ValueError, TypeError, AttributeError) as error:
         raise PlanError(f"{path}: not a plan ({error}); restore it, or move {shards_dir} away to start anew") from error

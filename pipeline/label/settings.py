@@ -1,9 +1,11 @@
 """What a labelling run can be told: which teachers, how a worker labels, where the workers run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.errors import PlanError
 from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.precisions import PRECISIONS
 from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
@@ -15,6 +17,7 @@ HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
 # Under which a plan's ingredients name the median of masks, where there is one.
 MASK_MEDIAN = "mask_median"
+NO_MASK_MEDIAN = 1
 # Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
 MAX_DECODERS = 16
 
@@ -37,7 +40,7 @@ class TeacherSettings:
     scene_factory: str = SCENE_FACTORY
     precision: str = "auto"
     kinds: tuple[TeacherKind, ...] = BOTH_TEACHERS
-    mask_median: int = 1
+    mask_median: int = NO_MASK_MEDIAN
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -66,6 +69,18 @@ class TeacherSettings:
         from pipeline.label.teacher_files import digest_teacher_files
 
         return digest_teacher_files(self)
+
+
+def mask_median_of(ingredients: Mapping[str, str]) -> int:
+    """Return the mask median that a plan was begun with, from its ingredients.
+
+    Raises:
+        PlanError: what they say is none.
+    """
+    found = ingredients.get(MASK_MEDIAN, str(NO_MASK_MEDIAN))
+    if not found.isdecimal():
+        raise PlanError(f"a plan's mask median is a number of frames, found {found!r}; restore plan.json")
+    return int(found)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,19 @@ def test_one_flipped_bit_is_found_and_repaired(bench: Bench) -> None:
     assert bench.shard_bytes() == before
 
 
+def test_a_mask_median_need_be_said_once(bench: Bench) -> None:
+    run(bench, "label", *TOYS, "--videos-per-shard", "3", "--mask-median", "5")
+    before = bench.shard_bytes()
+    path = bench.shards_dir / min(before)
+    path.write_bytes(before[path.name][:-1])
+    checked = run(bench, "verify", "--repair", "--jobs", "1", "--sample", "20", "--json", *TOYS)
+    assert checked.exit_code == 0 and json.loads(checked.stdout)["sample"]["identical"] == 20, checked.output
+    assert bench.shard_bytes() == before
+    assert run(bench, "retry", *TOYS).exit_code == 0
+    with pytest.raises(PlanError, match="mask_median: 5 then, 3 now"):
+        raise_of(run(bench, "retry", *TOYS, "--mask-median", "3"))
+
+
 def test_repair_with_another_teacher_takes_nothing_away(bench: Bench) -> None:
     run(bench, "label", *TOYS, "--videos-per-shard", "3")
     name = next(bench.shards_dir.glob("*.h5"))

@@ -164,6 +164,12 @@ def test_another_shard_size_is_refused(bench: Bench) -> None:
     assert bench.label(videos_per_shard=None).frames == 0
 
 
+def test_a_shard_size_is_refused_where_work_decided_it(bench: Bench) -> None:
+    bench.label(videos_per_shard=None)
+    with pytest.raises(WorkspaceError, match="begun with about ten minutes' work a shard; leave --videos-per-shard"):
+        bench.label(videos_per_shard=128)
+
+
 def test_a_factory_that_is_not_there(bench: Bench) -> None:
     bench.teachers = dataclasses.replace(bench.teachers, human_factory="tests.nowhere:load")
     with pytest.raises(TeacherError, match=r"tests\.nowhere:load"):

@@ -78,8 +78,10 @@ def test_headers_of_whatever_files(bench: Bench, tmp_path: Path) -> None:
 
 def test_the_plan_keeps_its_shards_whatever_is_found_out_later(bench: Bench) -> None:
     sizes = {"train": [3, 5, 1], "val": [1, 1]}
-    plan = Plan("mix", 128, {"manifest": manifest_digest(bench.records)}, partition(bench.records, sizes))
+    plan = Plan("mix", None, {"manifest": manifest_digest(bench.records)}, partition(bench.records, sizes))
     write_plan(bench.shards_dir, plan)
+    # An older program would read a number here, and cut by it.
+    assert json.loads((bench.shards_dir / PLAN_NAME).read_text())["videos_per_shard"] is None
     assert read_plan(bench.shards_dir, "mix", bench.records) == plan
     probed = [dataclasses.replace(record, num_frames=10**6) for record in bench.records]
     found = read_plan(bench.shards_dir, "mix", probed)
@@ -95,6 +97,7 @@ def test_a_plan_of_an_older_program_has_shards_of_one_size(bench: Bench) -> None
     old = {name: value for name, value in content.items() if name != "shard_videos"}
     path.write_text(json.dumps(old))
     assert read_plan(bench.shards_dir, "mix", bench.records) == plan
-    path.write_text(json.dumps({**content, "shard_videos": {"train": [4, 4], "val": [3]}}))
-    with pytest.raises(PlanError, match="not a plan"):
-        read_plan(bench.shards_dir, "mix", bench.records)
+    for wrong in ({**content, "shard_videos": {"train": [4, 4], "val": [3]}}, {**old, "videos_per_shard": None}):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(PlanError, match="not a plan"):
+            read_plan(bench.shards_dir, "mix", bench.records)
