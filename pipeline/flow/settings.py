@@ -46,12 +46,15 @@ class FlowSettings:
         """Return the settings that a plan was begun with.
 
         Raises:
-            PlanError: it is no plan of flow.
+            PlanError: it is no plan of flow, or of a method that this version does not know.
         """
         found = _TEXT.fullmatch(ingredients.get("flow", ""))
         if found is None:
             raise PlanError(f"a plan of flow says how it is made, found {ingredients.get('flow')!r}; restore plan.json")
-        return cls(found["method"], int(found["quality"]))
+        try:
+            return cls(found["method"], int(found["quality"]))
+        except ValueError as error:
+            raise PlanError(f"plan.json of flow: {error}; restore it, or go on with the version that began") from error
 
     @property
     def uses_gpu(self) -> bool:

@@ -67,6 +67,8 @@ def test_a_plan_gives_its_settings_back() -> None:
     assert FlowSettings.of_plan({"flow": settings.describe("4.10.0")}) == settings
     with pytest.raises(PlanError, match="plan of flow"):
         FlowSettings.of_plan({"human_teacher": "x"})
+    with pytest.raises(PlanError, match="method 'raft'; give one of"):
+        FlowSettings.of_plan({"flow": "raft jpeg 90 bound 20, RAFT, OpenCV 5.0.0"})
 
 
 def test_wrong_settings_are_named() -> None:
