@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--videos-per-shard",
     type=click.IntRange(1),
-    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of one worker's work]",
+    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of a worker's teachers; decoding may take longer]",
 )
 @teachers_option
 @labelling_options

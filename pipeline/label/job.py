@@ -47,7 +47,7 @@ class LabelJob:
         records: every row of its manifest.
         shards_dir: where shards, receipts and the plan go.
         split: the only split to label, or None for all.
-        videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of one worker's work.
+        videos_per_shard: at the first start; None chooses at most 128, and about ten minutes of a worker's teachers.
         goal: what it is to do.
         teacher_files: `digest_teacher_files` of the teachers; None where a job must be given to workers to see whether
             something is left of it.
