@@ -7,6 +7,7 @@ from pathlib import Path
 from manifests.names import check_name
 from pipeline.errors import WorkspaceError
 
+SHARDS_FOLDER = "shards"
 FLOW_FOLDER = "flow"
 DEFAULT_WORKSPACE = "kinet-workspace"
 WORKSPACE_VARIABLE = "KINET_WORKSPACE"
@@ -50,7 +51,7 @@ class Workspace:
 
     def shards_dir(self, dataset: str) -> Path:
         """Return the folder of a data set's shards, receipts, plan and quarantine list: labels of both teachers."""
-        return self.root / "shards" / check_name("data set", dataset)
+        return self.root / SHARDS_FOLDER / check_name("data set", dataset)
 
     def teacher_shards_dir(self, dataset: str, kind: str) -> Path:
         """Return the folder of the shards of the "human" or "scene" teacher alone."""

@@ -47,9 +47,9 @@ def check_set(checked: CheckedSet, choice: LabellingChoice) -> LabelCheck:
     """Check every shard."""
     from pipeline.label.check import check_shards
 
-    folder, strict, jobs = checked.labels.shards_dir, checked.strict, checked.jobs
+    labels, strict, jobs = checked.labels, checked.strict, checked.jobs
     with watch(f"verify {checked.dataset}", "shards", choice) as display:
-        return check_shards(folder, checked.dataset, checked.records, strict=strict, jobs=jobs, on_shard=display.show)
+        return check_shards(labels, checked.dataset, checked.records, strict=strict, jobs=jobs, on_shard=display.show)
 
 
 def repair_bad(checked: CheckedSet, check: LabelCheck, workspace: Workspace, choice: LabellingChoice) -> LabelCheck:
@@ -61,7 +61,7 @@ def repair_bad(checked: CheckedSet, check: LabelCheck, workspace: Workspace, cho
     for shard in check.shards.bad:
         click.echo(f"{shard.name}: {shard.faults[0].message}; to be labelled again", err=True)
     folder, names = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
-    plan = require_plan(folder, checked.dataset, checked.records)
+    plan = require_plan(checked.labels, checked.dataset, checked.records)
     job = LabelJob(checked.dataset, checked.records, folder, goal=RedoShards(names))
     run_labelling(job, choose_product(workspace, choice, checked.labels, plan), choice)
     way_out = "the bad shards were labelled again; run kinet-pipeline verify to check them"
@@ -77,7 +77,7 @@ def label_sample(
     from pipeline.label.recheck import recheck_frames
 
     folder, bad = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
-    plan = require_plan(folder, checked.dataset, checked.records)
+    plan = require_plan(checked.labels, checked.dataset, checked.records)
     teachers, settings = choose_begun_teachers(workspace, choice, checked.labels, plan), choose_settings(choice)
     with watch(f"sample {checked.dataset}", "frames", choice) as display:
         sample = recheck_frames(

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
-from pipeline.errors import option_errors
+from pipeline.errors import OptionError, option_errors
 from pipeline.options import require_factory
 from pipeline.precisions import PRECISIONS
 from pipeline.workspace import Workspace
@@ -57,7 +58,7 @@ _WORKER_OPTIONS = (
     click.option(
         "--workers",
         type=click.IntRange(0),
-        help="Labelling workers; 0 labels in this process, without Ray.  [default: one a GPU, else one a node]",
+        help="Workers; 0 works in this process, without Ray.  [default: one a GPU, else one a node; of flow one a node]",
     ),
     click.option(
         "--recycle-after",
@@ -84,7 +85,7 @@ _WORKER_OPTIONS = (
         default=900.0,
         show_default=True,
         metavar="SEC",
-        help="A teacher that gives nothing for so long has hung; give more to stop it in a debugger.",
+        help="A teacher, or OpenCV's flow, that gives nothing for so long has hung; give more to stop it in a debugger.",
     ),
     click.option(
         "--decoder-memory-gib",
@@ -182,6 +183,19 @@ def labelling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of workers without teachers, passed on likewise."""
     return _gather(command, _WORKER_OPTIONS)
+
+
+def refuse_teacher_options() -> None:
+    """Raise OptionError where the command was given an option of the teachers, for work that has none."""
+    context = click.get_current_context()
+    teachers_alone = [field.name for field in dataclasses.fields(LabellingChoice) if field.default is not MISSING]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in teachers_alone
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise OptionError(f"--flow and {', '.join(given)}: flow has no teachers; leave one of the two out")
 
 
 def _gather(command: Callable[..., Any], options: Sequence[Callable[[Any], Any]]) -> Callable[..., Any]:

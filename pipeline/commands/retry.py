@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, choose_product, labelling_options, run_labelling
+from pipeline.commands.labelling import (
+    LabellingChoice,
+    choose_product,
+    labelling_options,
+    refuse_teacher_options,
+    run_labelling,
+)
 from pipeline.errors import Reason
 from pipeline.options import (
     dataset_option,
@@ -59,7 +65,9 @@ def retry(
 
     records, labels = load_dataset(workspace, dataset), meant_set(workspace, dataset, teachers, flow)
     require_split(dataset, records, split)
-    plan = require_plan(labels.shards_dir, dataset, records)
+    if flow:
+        refuse_teacher_options()
+    plan = require_plan(labels, dataset, records)
     job = LabelJob(dataset, records, labels.shards_dir, split, goal=RetryQuarantined(frozenset(reasons)))
     report = run_labelling(job, choose_product(workspace, choice, labels, plan), choice)
     if as_json:

@@ -44,10 +44,10 @@ def status(
     from pipeline.label.sets import meant_set
     from pipeline.label.status import read_receipts, summarise
 
-    shards_dir = meant_set(workspace, dataset, teachers, flow).shards_dir
+    labels = meant_set(workspace, dataset, teachers, flow)
     records = load_dataset(workspace, dataset)
     require_split(dataset, records, split)
-    plan = require_plan(shards_dir, dataset, records)
+    plan = require_plan(labels, dataset, records)
     shards = plan.of_split(split)
-    state = summarise(shards, read_receipts(shards_dir, shards, plan.fingerprint))
+    state = summarise(shards, read_receipts(labels.shards_dir, shards, plan.fingerprint))
     click.echo(json.dumps(state.as_json()) if as_json else state.as_text())

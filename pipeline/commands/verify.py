@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.checking import CheckedSet, check_set, label_sample, repair_bad
-from pipeline.commands.labelling import LabellingChoice, labelling_options
+from pipeline.commands.labelling import LabellingChoice, labelling_options, refuse_teacher_options
 from pipeline.options import dataset_option, debug_option, flow_option, json_option, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 
@@ -48,8 +48,10 @@ def verify(
     from pipeline.label.sets import meant_set
 
     labels = meant_set(workspace, dataset, teachers, flow)
-    if flow and sample is not None:
-        raise OptionError("--sample compares labels, not flow; leave it out")
+    if flow:
+        refuse_teacher_options()
+        if sample is not None:
+            raise OptionError("--sample compares labels, not flow; leave it out")
     checked = CheckedSet(dataset, load_dataset(workspace, dataset), labels, strict, jobs)
     check = check_set(checked, choice)
     if repair and check.shards.bad:
@@ -58,4 +60,4 @@ def verify(
         check = label_sample(checked, check, workspace, choice, sample, seed)
     click.echo(json.dumps(check.as_json()) if as_json else check.as_text())
     if not check.ok:
-        raise ShardError(check.faults_text(dataset, is_flow=flow))
+        raise ShardError(check.faults_text(dataset, labels))

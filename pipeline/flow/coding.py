@@ -45,7 +45,8 @@ def decode(stream: bytes) -> NDArray[np.uint8]:
     stacked = cv2.imdecode(np.frombuffer(stream, np.uint8), cv2.IMREAD_GRAYSCALE) if stream else None
     if stacked is None or stacked.shape[0] % 2:
         raise ShardError(
-            f"a flow of {len(stream)} bytes is no JPEG image of x above y; run kinet-pipeline verify --flow"
+            f"a flow of {len(stream)} bytes is no JPEG image of x above y; run kinet-pipeline verify --repair --flow "
+            "--dataset NAME"
         )
     # JPEG may overshoot to 0.
     return np.maximum(stacked, 1).reshape(2, -1, stacked.shape[1])

@@ -9,8 +9,8 @@ from manifests import VideoRecord
 from pipeline.errors import WorkspaceError
 from pipeline.label.plan import Plan, read_plan
 from pipeline.label.recheck import SampleReport
+from pipeline.label.sets import LabelSet
 from pipeline.shards import DatasetReport, ExpectedShard, find_oddities, sum_figures, verify_dataset
-from pipeline.workspace import FLOW_FOLDER
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ class LabelCheck:
             lines.append(self.sample.as_text())
         return "\n".join(lines)
 
-    def faults_text(self, dataset: str, *, is_flow: bool = False) -> str:
+    def faults_text(self, dataset: str, labels: LabelSet) -> str:
         """Say what is wrong and the way out, where `ok` is false."""
         parts = [f"{len(self.shards.bad)} shards bad, {len(self.shards.missing)} missing"]
-        way_out = f"{'extract-flow' if is_flow else 'label'} --dataset {dataset}"
+        way_out = labels.making(dataset)
         if self.shards.bad:
-            way_out = "verify --repair --flow" if is_flow else "verify --repair"
+            way_out = f"verify --repair {labels.options(dataset)}"
         if self.shards.ok:
             parts = []
-            way_out = f"status --dataset {dataset}, and see whether the teachers are the right ones"
+            way_out = f"status {labels.options(dataset)}, and see whether the teachers are the right ones"
         if self.sample and self.sample.mismatches:
             parts.append(f"{len(self.sample.mismatches)} sampled videos differ")
         if self.strict and self.warnings:
@@ -89,21 +89,17 @@ class LabelCheck:
         return f"{dataset}: {', '.join(parts)}; run kinet-pipeline {way_out}"
 
 
-def require_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) -> Plan:
+def require_plan(labels: LabelSet, dataset: str, records: Sequence[VideoRecord]) -> Plan:
     """Read the plan; raise WorkspaceError where labelling has not begun, PlanError where the manifest changed since."""
-    plan = read_plan(shards_dir, dataset, records)
+    plan = read_plan(labels.shards_dir, dataset, records)
     if plan is None:
-        if shards_dir.name == FLOW_FOLDER:
-            raise WorkspaceError(f"{dataset} has no optical flow; run kinet-pipeline extract-flow --dataset {dataset}")
-        named = "" if shards_dir.name == dataset else f" --teachers {shards_dir.name}"
-        raise WorkspaceError(
-            f"labelling of {dataset} has not begun; run kinet-pipeline label --dataset {dataset}{named}"
-        )
+        found = f"{dataset} has no optical flow" if labels.is_flow else f"labelling of {dataset} has not begun"
+        raise WorkspaceError(f"{found}; run kinet-pipeline {labels.making(dataset)}")
     return plan
 
 
 def check_shards(
-    shards_dir: Path,
+    labels: LabelSet,
     dataset: str,
     records: Sequence[VideoRecord],
     *,
@@ -112,8 +108,10 @@ def check_shards(
     on_shard: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> LabelCheck:
     """Check every planned shard, and its labels; see `pipeline.shards.verify_dataset` and `require_plan`."""
-    plan = require_plan(shards_dir, dataset, records)
-    report = verify_dataset(shards_dir, _expected(plan), fingerprint=plan.fingerprint, jobs=jobs, on_shard=on_shard)
+    plan = require_plan(labels, dataset, records)
+    report = verify_dataset(
+        labels.shards_dir, _expected(plan), fingerprint=plan.fingerprint, jobs=jobs, on_shard=on_shard
+    )
     return LabelCheck(report, tuple(find_oddities(report.figures)), strict=strict)
 
 

@@ -153,7 +153,7 @@ def excuse_attempt(path: Path) -> None:
 
 def note_hang(path: Path, seconds: float) -> None:
     """Say, as the driver, that the last attempt was ended because a teacher came to no end."""
-    _append_line(path, {"harm": Reason.TIMEOUT, "message": f"a teacher gave nothing for {seconds:.0f} s"})
+    _append_line(path, {"harm": Reason.TIMEOUT, "message": f"a teacher, or flow, gave nothing for {seconds:.0f} s"})
 
 
 class ShardJournal:

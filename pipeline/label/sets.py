@@ -36,6 +36,16 @@ class LabelSet:
         """The ``--teachers`` value that names it."""
         return ",".join(self.kinds)
 
+    def options(self, dataset: str) -> str:
+        """Return the options by which ``status``, ``verify`` and ``retry`` mean this set."""
+        if self.is_flow:
+            return f"--dataset {dataset} --flow"
+        return f"--dataset {dataset}" + (f" --teachers {self.option}" if self.kinds != BOTH_TEACHERS else "")
+
+    def making(self, dataset: str) -> str:
+        """Return the command that makes this set, or goes on with it."""
+        return f"extract-flow --dataset {dataset}" if self.is_flow else f"label {self.options(dataset)}"
+
 
 def label_set(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...]) -> LabelSet:
     """Return the set of these teachers' labels, begun or not."""

@@ -15,6 +15,7 @@ from pipeline.label.bottleneck import Bottleneck, find_bottleneck
 from pipeline.label.plan import PlannedShard
 from pipeline.shards import Receipt
 from pipeline.shards.receipts import Outcome, read_all_receipts
+from pipeline.shards.repair_hint import repair_hint
 from pipeline.store import write_atomically
 
 QUARANTINE_NAME = "quarantine.csv"
@@ -96,7 +97,7 @@ def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint:
         if receipt.fingerprint != fingerprint:
             raise ShardError(
                 f"shard {name}: its receipt has fingerprint {receipt.fingerprint[:12]}, the plan "
-                f"{fingerprint[:12]}; run kinet-pipeline verify --repair"
+                f"{fingerprint[:12]}; {repair_hint(shards_dir / name)}"
             )
     return found
 

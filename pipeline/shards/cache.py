@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pipeline.errors import ShardError, WorkspaceError
 from pipeline.files import disk_fault, sha256_of_file
 from pipeline.local_copies import cache_dir, part_path_of
-from pipeline.shards.schema import REPAIR_HINT
+from pipeline.shards.repair_hint import repair_hint
 from pipeline.store import download, is_local
 
 SIZE_VARIABLE = "KINET_CACHE_GIB"
@@ -86,11 +86,12 @@ def _fetch(path: Path, digest: FileDigest) -> Path:
         download(path, part)
         found = sha256_of_file(part)
     except FileNotFoundError as error:
-        raise ShardError(f"shard {path}: does not exist; {REPAIR_HINT}") from error
+        raise ShardError(f"shard {path}: does not exist; {repair_hint(path)}") from error
     if found != digest.sha256:
         part.unlink()
         raise ShardError(
-            f"shard {path}: damaged (SHA-256 {found[:12]}..., its receipt says {digest.sha256[:12]}...); {REPAIR_HINT}"
+            f"shard {path}: damaged (SHA-256 {found[:12]}..., its receipt says {digest.sha256[:12]}...); "
+            f"{repair_hint(path)}"
         )
     return part
 

@@ -13,7 +13,8 @@ from pipeline.errors import ShardError
 from pipeline.shards.cache import FileDigest
 from pipeline.shards.reader import FrameLabels, ShardReader
 from pipeline.shards.receipts import digest_of, load_all_receipts
-from pipeline.shards.schema import REPAIR_HINT, TeacherKind, VideoStatus
+from pipeline.shards.repair_hint import repair_hint
+from pipeline.shards.schema import TeacherKind, VideoStatus
 from pipeline.store import locate
 
 
@@ -94,11 +95,11 @@ class LabelIndex:
                 if outcome["outcome"] != "quarantined"
             ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ShardError(f"receipt {receipt_path}: malformed ({error!r}); {REPAIR_HINT}") from error
+            raise ShardError(f"receipt {receipt_path}: malformed ({error!r}); {repair_hint(receipt_path)}") from error
         if self.fingerprint not in (None, fingerprint):
             raise ShardError(
                 f"receipt {receipt_path}: fingerprint {fingerprint}, the shards before it have {self.fingerprint}: "
-                f"labels of two different runs in one folder; {REPAIR_HINT}"
+                f"labels of two different runs in one folder; {repair_hint(receipt_path)}"
             )
         self.fingerprint = fingerprint
         place = len(self._shard_names)
@@ -107,7 +108,9 @@ class LabelIndex:
         for video_id, frames, status in videos:
             if video_id in self._videos:
                 other = self._shard_names[self._videos[video_id][0]]
-                raise ShardError(f"video {video_id}: labelled in {other} and in {receipt_path.stem}; {REPAIR_HINT}")
+                raise ShardError(
+                    f"video {video_id}: labelled in {other} and in {receipt_path.stem}; {repair_hint(receipt_path)}"
+                )
             self._videos[video_id] = (place, frames, status)
 
     def _entry(self, video_id: str) -> tuple[int, int, VideoStatus]:

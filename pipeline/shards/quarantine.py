@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.errors import ShardError
 from pipeline.shards.receipts import load_all_receipts
-from pipeline.shards.schema import REPAIR_HINT
+from pipeline.shards.repair_hint import repair_hint
 
 
 class QuarantinedVideo(NamedTuple):
@@ -30,5 +30,5 @@ def read_quarantine(shards_dir: Path) -> dict[str, QuarantinedVideo]:
                     video = QuarantinedVideo(outcome["video_id"], outcome["reason"], outcome["message"] or "")
                     found[video.video_id] = video
         except (KeyError, TypeError) as error:
-            raise ShardError(f"receipt {path}: malformed ({error!r}); {REPAIR_HINT}") from error
+            raise ShardError(f"receipt {path}: malformed ({error!r}); {repair_hint(path)}") from error
     return found

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from pipeline.errors import ShardError
 from pipeline.shards.cache import FileDigest, local_shard
 from pipeline.shards.receipts import digest_of, load_receipt_json, receipt_path_of
+from pipeline.shards.repair_hint import repair_hint
 from pipeline.shards.schema import (
     BOTH_TEACHERS,
     COLUMN_CHUNK_FRAMES,
     HEADER_FIELDS,
     MASK_CHUNK_FRAMES,
-    REPAIR_HINT,
     SCHEMA_VERSION,
     ShardHeader,
     TeacherKind,
@@ -76,7 +76,7 @@ class ShardReader:
                 self._file = h5py.File(local_path, "r", locking=False, rdcc_nslots=521, rdcc_nbytes=2**20)
             except OSError as error:
                 found = "cannot be opened" if local_path.exists() else "does not exist"
-                raise ShardError(f"shard {path}: {found} ({_one_line(error)}); {REPAIR_HINT}") from error
+                raise ShardError(f"shard {path}: {found} ({_one_line(error)}); {repair_hint(path)}") from error
         try:
             with self._damage_named():
                 self.video_ids: tuple[str, ...] = tuple(raw.decode() for raw in self._column("video_id").tolist())
@@ -219,7 +219,7 @@ class ShardReader:
         try:
             yield
         except H5_FAULTS as error:
-            raise ShardError(f"shard {self.path}: damaged ({_one_line(error)}); {REPAIR_HINT}") from error
+            raise ShardError(f"shard {self.path}: damaged ({_one_line(error)}); {repair_hint(self.path)}") from error
 
 
 def open_shard(path: str | Path) -> ShardReader:
@@ -237,7 +237,7 @@ def open_shard(path: str | Path) -> ShardReader:
     try:
         digest = digest_of(load_receipt_json(receipt_path))
     except (KeyError, TypeError, ValueError) as error:
-        raise ShardError(f"receipt {receipt_path}: malformed ({error!r}); {REPAIR_HINT}") from error
+        raise ShardError(f"receipt {receipt_path}: malformed ({error!r}); {repair_hint(receipt_path)}") from error
     return ShardReader(found, digest)
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import Reason, ShardError
 from pipeline.shards.cache import FileDigest
-from pipeline.shards.schema import REPAIR_HINT, SCHEMA_VERSION, is_shard_name
+from pipeline.shards.repair_hint import repair_hint
+from pipeline.shards.schema import SCHEMA_VERSION, is_shard_name
 from pipeline.store import find_files, read_files, read_present_files, write_atomically
 
 Outcome = Literal["ok", "partial", "quarantined"]
@@ -232,4 +233,4 @@ _FIELD_KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 def _malformed(path: Path, what: object) -> ShardError:
-    return ShardError(f"receipt {path}: malformed ({' '.join(str(what).split())}); {REPAIR_HINT}")
+    return ShardError(f"receipt {path}: malformed ({' '.join(str(what).split())}); {repair_hint(path)}")

@@ -51,9 +51,6 @@ FRAME_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
 _SCENE_COLUMNS = ("scene_index", "scene_prob")
 _FLOW_COLUMNS = ("flow_size",)
 
-# The way out that every message about a damaged shard ends with.
-REPAIR_HINT = "run kinet-pipeline verify --repair"
-
 _SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})")
 
 

@@ -96,7 +96,7 @@ def test_status_verify_and_retry_know_the_flow(tmp_path: Path, capsys: pytest.Ca
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
     code, _, err = run(["verify", *place, "--jobs", "1"], capsys)
-    assert code == 1 and "verify --repair --flow" in err
+    assert code == 1 and "verify --repair --dataset mix --flow" in err
     assert run(["verify", *place, "--jobs", "1", "--repair", "--workers", "0"], capsys)[0] == 0
     assert shard_bytes(tmp_path) == whole
 
@@ -107,6 +107,12 @@ def test_status_verify_and_retry_know_the_flow(tmp_path: Path, capsys: pytest.Ca
     assert json.loads(run(["verify", *place, "--jobs", "1", "--json"], capsys)[1])["ok"]
     with open_shard(path.parent / "train-00000-of-00003.h5") as shard:
         assert shard.video_ids == ("v0", "v1", "text") and shard.teachers == () and shard.has_flow
+
+
+def test_a_data_set_named_flow_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(Workspace(tmp_path).manifest_path("flow"), write_videos(tmp_path))
+    code, _, err = run(["status", "--workspace", str(tmp_path), "--dataset", "flow"], capsys)
+    assert code == 1 and "labelling of flow has not begun; run kinet-pipeline label --dataset flow" in err
 
 
 def test_flow_is_not_taken_for_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +134,11 @@ def test_options_that_contradict_each_other_are_wrong_usage(tmp_path: Path, caps
     place = ["--workspace", str(tmp_path), "--dataset", "mix", "--flow"]
     assert run(["status", *place, "--teachers", "scene"], capsys)[0] == 2
     assert run(["verify", *place, "--sample", "3"], capsys)[0] == 2
+    write_videos(tmp_path)
+    for command in ("verify", "retry"):
+        # A value that is the default is refused too: it was asked for.
+        code, _, err = run([command, *place, "--mask-median", "5", "--precision", "auto"], capsys)
+        assert code == 2 and "--flow and --precision, --mask-median: flow has no teachers" in err
 
 
 def test_a_killed_run_goes_on_to_identical_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

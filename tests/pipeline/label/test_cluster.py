@@ -160,14 +160,17 @@ def test_without_ray_each_hang_ends_the_run_until_the_video_is_left_out(bench: B
             break
         assert run.returncode == 1 and out == "" and len(err.strip().splitlines()) == 1
         # Alone from the second attempt on; before, its neighbours may share a batch with it.
-        assert "a teacher gave nothing for 2 s, at " in err and "good2" in err
+        assert "a teacher, or flow, gave nothing for 2 s, at " in err and "good2" in err
         assert attempt == 0 or "at good2;" in err
     assert attempt == 3
     status = json.loads(out)
     assert status["reasons"]["timeout"] == 1 and status["missing"] == 0 and status["planned"] == len(bench.records)
     with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
         (hung,) = (row for row in csv.DictReader(stream) if row["reason"] == "timeout")
-    assert hung["video_id"] == "good2" and "a teacher gave nothing for 2 s, in each of 3 attempts" in hung["message"]
+    assert (
+        hung["video_id"] == "good2"
+        and "a teacher, or flow, gave nothing for 2 s, in each of 3 attempts" in hung["message"]
+    )
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

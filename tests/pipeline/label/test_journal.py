@@ -100,7 +100,7 @@ def test_a_hang_condemns_with_its_own_reason(tmp_path: Path) -> None:
         assert not attempt(path, ["a", "b", "c"], {"b": 2})
         note_hang(path, 900.4)
     verdict = read_history(path, "run").condemned["b"]
-    assert verdict == Condemned(3, Reason.TIMEOUT, "a teacher gave nothing for 900 s, in each of 3 attempts")
+    assert verdict == Condemned(3, Reason.TIMEOUT, "a teacher, or flow, gave nothing for 900 s, in each of 3 attempts")
 
 
 def test_an_error_of_a_teacher_counts_as_a_death_does(tmp_path: Path) -> None:

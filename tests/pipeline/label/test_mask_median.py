@@ -12,8 +12,10 @@ from pipeline.label.check import require_plan
 from pipeline.label.mask_median import MedianMasks
 from pipeline.label.product import FrameRows
 from pipeline.label.recheck import recheck_frames
+from pipeline.label.sets import label_set
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.shards import LabelIndex
+from pipeline.shards.schema import BOTH_TEACHERS
 from tests.pipeline.label.conftest import Bench
 
 
@@ -104,7 +106,7 @@ def test_label_smooths_each_video_and_a_resume_with_another_window_is_refused(be
         assert np.array_equal(found[name], median_of(masks, 5)), name
     assert any(not np.array_equal(found[name], plain[name]) for name in plain)
 
-    plan = require_plan(smooth.shards_dir, "mix", smooth.records)
+    plan = require_plan(label_set(smooth.workspace, "mix", BOTH_TEACHERS), "mix", smooth.records)
     settings = LabelSettings(batch_size=8)
     sample = recheck_frames(smooth.shards_dir, plan, smooth.records, smooth.teachers, settings, num_frames=60, seed=0)
     assert (sample.frames, sample.identical, sample.mismatches) == (60, 60, {})

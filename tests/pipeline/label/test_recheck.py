@@ -8,8 +8,10 @@ import pytest
 from pipeline.errors import PlanError
 from pipeline.label.check import require_plan
 from pipeline.label.recheck import Tolerance, compare_labels, draw_frames, find_fault, recheck_frames
+from pipeline.label.sets import label_set
 from pipeline.label.settings import LabelSettings
 from pipeline.shards import FrameLabels, LabelIndex
+from pipeline.shards.schema import BOTH_TEACHERS
 from tests.pipeline.label.conftest import Bench
 from tests.pipeline.shards.made import make_labels
 
@@ -42,7 +44,7 @@ def test_each_frame_is_as_likely_as_any_other(labelled: Bench) -> None:
 
 def test_another_teacher_is_refused(labelled: Bench) -> None:
     labelled.teachers.scene_path.write_text("another")
-    plan = require_plan(labelled.shards_dir, "mix", labelled.records)
+    plan = require_plan(label_set(labelled.workspace, "mix", BOTH_TEACHERS), "mix", labelled.records)
     with pytest.raises(PlanError, match="scene_teacher"):
         recheck_frames(
             labelled.shards_dir,
