@@ -17,7 +17,7 @@ from pipeline.workspace import Workspace
 @click.option(
     "--videos-per-shard",
     type=click.IntRange(1),
-    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of a worker's flow; decoding may take longer]",
+    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of a worker's flow, without decoding]",
 )
 @click.option(
     "--method",

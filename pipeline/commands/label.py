@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--videos-per-shard",
     type=click.IntRange(1),
-    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of a worker's teachers; decoding may take longer]",
+    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of its teachers, without decoding]",
 )
 @teachers_option
 @labelling_options

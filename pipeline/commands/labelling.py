@@ -58,7 +58,7 @@ _WORKER_OPTIONS = (
     click.option(
         "--workers",
         type=click.IntRange(0),
-        help="Workers; 0 works in this process, without Ray.  [default: one a GPU, else one a node; of flow one a node]",
+        help="0 works in this process, without Ray.  [default: one a GPU, else, and for flow, one a node]",
     ),
     click.option(
         "--recycle-after",
@@ -85,7 +85,7 @@ _WORKER_OPTIONS = (
         default=900.0,
         show_default=True,
         metavar="SEC",
-        help="A teacher, or OpenCV's flow, that gives nothing for so long has hung; give more to stop it in a debugger.",
+        help="A teacher, or flow, that gives nothing for so long has hung; give more to stop it in a debugger.",
     ),
     click.option(
         "--decoder-memory-gib",

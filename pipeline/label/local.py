@@ -76,8 +76,8 @@ class LocalPool:
         history = read_history(journal_path, IN_PROCESS)
         videos = ", ".join(sorted({*history.suspects, *history.condemned})) or "plain frames"
         return (
-            f"shard {task.name}: a teacher, or flow, gave nothing for {seconds:.0f} s, at {videos}; committed shards are kept. "
-            "Run the same command again: a video that does this three times is left out as timeout"
+            f"shard {task.name}: a teacher, or flow, gave nothing for {seconds:.0f} s, at {videos}; committed shards "
+            "are kept. Run the same command again: a video that does this three times is left out as timeout"
         )
 
     def _started(self) -> ShardWorker:

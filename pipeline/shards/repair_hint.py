@@ -12,7 +12,7 @@ def repair_hint(path: Path) -> str:
     Where the folder is no workspace's, the data set's name is left to be filled in.
     """
     folder = path.parent
-    options = {FLOW_FOLDER: " --flow", **{kind: f" --teachers {kind}" for kind in BOTH_TEACHERS}}
+    options = {FLOW_FOLDER: " --flow"} | {str(kind): f" --teachers {kind}" for kind in BOTH_TEACHERS}
     if folder.parent.parent.name == SHARDS_FOLDER and folder.name in options:
         named = f"{folder.parent.name}{options[folder.name]}"
     elif folder.parent.name == SHARDS_FOLDER:
