@@ -75,8 +75,12 @@ class Ledger:
         self._current(record).end = end
 
     def write(self, rows: FrameRows) -> None:
-        """Write the next rows, in the order their frames were expected."""
-        packed = None if rows.masks is None else pack_masks(rows.masks)
+        """Write the next rows, in the order their frames were expected.
+
+        Raises:
+            ValueError: masks that are not bool [n, H, W]; packed, they would tell nobody.
+        """
+        packed = None if rows.masks is None else self._pack(rows.masks, rows.num_frames)
         start = 0
         while start < rows.num_frames:
             video = self._next_with_frames()
@@ -121,6 +125,13 @@ class Ledger:
         if last is None or last.record is not record or last.void or last.end is not None:
             self._videos.append(_VideoRows(record, deque()))
         return self._videos[-1]
+
+    def _pack(self, masks: NDArray[np.bool_], num_frames: int) -> NDArray[np.uint8]:
+        header = self._writer.header
+        shape = (num_frames, header.height, header.width)
+        if masks.dtype != np.bool_ or masks.shape != shape:
+            raise ValueError(f"masks must be bool {list(shape)}, not {masks.dtype} {list(masks.shape)}")
+        return pack_masks(masks)
 
     def _next_with_frames(self) -> _VideoRows:
         while not self._videos[0].chunks:
