@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.errors import PredictionError
+from pipeline.errors import PredictionError, WorkspaceError
 from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.faults import explain_failure
 from pipeline.label.journal import IN_PROCESS, journal_path_of, note_hang, read_history
@@ -72,8 +72,14 @@ class LocalPool:
     def _blame_hang(self, task: ShardTask, seconds: float) -> str:
         """Write a hang into the shard's journal, and say it in one line."""
         journal_path = journal_path_of(self._shards_dir, task)
-        note_hang(journal_path, seconds)
-        history = read_history(journal_path, IN_PROCESS)
+        try:
+            note_hang(journal_path, seconds)
+            history = read_history(journal_path, IN_PROCESS)
+        except (WorkspaceError, OSError) as error:
+            return (
+                f"shard {task.name}: a teacher gave nothing for {seconds:.0f} s, and the journal cannot tell the next "
+                f"run: {error}"
+            )
         videos = ", ".join(sorted({*history.suspects, *history.condemned})) or "plain frames"
         return (
             f"shard {task.name}: a teacher, or flow, gave nothing for {seconds:.0f} s, at {videos}; committed shards "

@@ -25,19 +25,24 @@ def ended_when_stuck(
     Args:
         stuck_sec: how long it has stood still; called from another thread.
         limit_sec: how long it may.
-        last_words: leaves what is to be left, given how long it stood still, and returns the line to end with.
+        last_words: leaves what is to be left, given how long it stood still, and returns the line to end with. The
+            process ends whatever it raises.
     """
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(min(_LONGEST_POLL_SEC, limit_sec / 4)):
             if (seconds := stuck_sec()) > limit_sec:
-                logger.critical(last_words(seconds))
-                if sys.stderr.isatty():
-                    # A live bar has hidden it.
-                    sys.stderr.write(_SHOW_CURSOR)
-                    sys.stderr.flush()
-                os._exit(1)
+                try:
+                    logger.critical(last_words(seconds))
+                    if sys.stderr.isatty():
+                        # A live bar has hidden it.
+                        sys.stderr.write(_SHOW_CURSOR)
+                        sys.stderr.flush()
+                finally:
+                    if (error := sys.exception()) is not None:
+                        logger.critical("ended after %.0f s without progress", seconds, exc_info=error)
+                    os._exit(1)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
