@@ -43,6 +43,10 @@ class FlowProduct:
         """Have the encoded flow between two gray frames computed."""
         return self._threads.submit(self._compute, first_HW, second_HW)
 
+    def close(self) -> None:
+        """Drop the pairs that wait: Python would compute them all before the process ends."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     @property
     def still(self) -> Future[bytes]:
         """The encoded flow of rest."""
@@ -76,27 +80,29 @@ class FlowRows:
 
     def add(self, pixels: NDArray[np.uint8]) -> list[FrameRows]:
         """Take frames uint8 [n, H, W, 3] in; return the rows that need not be waited for any longer, in order."""
+        flows: list[bytes] = []
         for frame in pixels:
             gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
             if self._last_frame is not None:
                 self._last_flow = self._product.start(self._last_frame, gray)
                 self._pending.append(self._last_flow)
             self._last_frame = gray
-        return self._collect(self._max_pending)
+            flows += self._collect(self._max_pending)
+        return _rows_of(flows)
 
     def end_video(self) -> list[FrameRows]:
         """Give the video's last frame its row; the next frame is of another video."""
         if self._last_frame is not None:
             self._pending.append(self._last_flow)
         self._last_frame, self._last_flow = None, self._product.still
-        return self._collect(self._max_pending)
+        return _rows_of(self._collect(self._max_pending))
 
     def finish(self) -> list[FrameRows]:
         """End the video in hand and return the rows of all frames that are still in here."""
-        return [*self.end_video(), *self._collect(0)]
+        return [*self.end_video(), *_rows_of(self._collect(0))]
 
-    def _collect(self, num_left: int) -> list[FrameRows]:
-        """Wait for the oldest rows until no more than so many are in hand."""
+    def _collect(self, num_left: int) -> list[bytes]:
+        """Wait for the oldest flows until no more than so many are in hand."""
         started = self._started_sec = time.monotonic()
         flows = []
         while len(self._pending) > num_left:
@@ -104,7 +110,11 @@ class FlowRows:
             self._started_sec = time.monotonic()
         self._started_sec = None
         self.busy_sec += time.monotonic() - started
-        return [FrameRows(len(flows), flows=tuple(flows))] if flows else []
+        return flows
+
+
+def _rows_of(flows: list[bytes]) -> list[FrameRows]:
+    return [FrameRows(len(flows), flows=tuple(flows))] if flows else []
 
 
 def load_flow_product(settings: FlowSettings, num_threads: int) -> FlowProduct:

@@ -83,6 +83,10 @@ class LoadedProduct(Protocol):
         """Begin the rows of a shard."""
         ...
 
+    def close(self) -> None:
+        """Drop what is still to be computed, and wait for nothing; no rows are made any more."""
+        ...
+
 
 class Product(Protocol):
     """What a job asks its workers to make; small, and sent to them: `TeacherSettings` or `FlowSettings`."""

@@ -33,6 +33,9 @@ class TeacherProduct:
         batches = TeacherBatches(self.teachers, self.trial_frames)
         return MedianMasks(batches, self._mask_median) if self._mask_median > 1 else batches
 
+    def close(self) -> None:
+        """Do nothing: teachers compute in their caller's thread."""
+
 
 def load_teacher_product(teachers: TeacherSettings, settings: LabelSettings, num_cpus: int) -> TeacherProduct:
     """Load the teachers where there is a GPU on it, else on so many processors (Ray would choose one).

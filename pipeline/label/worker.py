@@ -101,7 +101,9 @@ class ShardWorker:
         return WorkerProgress(self._frames_done, 0.0 if self._labeller is None else self._labeller.teacher_sec)
 
     def close(self) -> None:
-        """End the decoding processes."""
+        """End the product's work and the decoding processes."""
+        if self._loaded is not None:
+            self._loaded.close()
         if self._labeller is not None:
             self._labeller.close()
 

@@ -1,5 +1,8 @@
 """The rows that workers make of frames: in order, one for each, whatever the threads do."""
 
+from concurrent.futures import Future
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,6 +12,8 @@ from pipeline.flow.coding import ZERO, decode
 from pipeline.flow.product import FlowProduct, load_flow_product
 from pipeline.flow.settings import FlowSettings
 from pipeline.label.product import FrameRows
+from pipeline.label.settings import LabelSettings
+from pipeline.label.worker import ShardWorker
 from tests.videos import moving_frames
 
 
@@ -60,6 +65,35 @@ def test_a_video_of_one_frame_is_at_rest(product: FlowProduct) -> None:
 def test_bytes_do_not_depend_on_threads_or_chunks(product: FlowProduct, videos: list[NDArray[np.uint8]]) -> None:
     alone = load_flow_product(FlowSettings("dis"), num_threads=1)
     assert extract(product, videos, 16) == extract(alone, videos, 5) == extract(product, videos, 100)
+
+
+def test_a_closed_worker_drops_the_pairs_that_wait(tmp_path: Path) -> None:
+    product = load_flow_product(FlowSettings("dis"), num_threads=1)
+    first, second = (frame[..., 0].copy() for frame in moving_frames(2, 256, 336))
+    flows = [product.start(first, second) for _ in range(100)]
+    product.close()
+    assert flows[-1].cancelled()
+    worker = ShardWorker(FlowSettings("dis"), LabelSettings(), tmp_path, num_cpus=1)
+    frames = moving_frames(2, 256, 336)
+    worker.predict([frames])
+    worker.close()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        worker.predict([frames])
+
+
+def test_few_pairs_wait_however_many_frames_come_at_once() -> None:
+    started: list[Future[bytes]] = []
+    num_waiting = []
+
+    class Watched(FlowProduct):
+        def start(self, first_HW: NDArray[np.uint8], second_HW: NDArray[np.uint8]) -> Future[bytes]:
+            num_waiting.append(sum(not flow.done() for flow in started))
+            started.append(super().start(first_HW, second_HW))
+            return started[-1]
+
+    maker = Watched(FlowSettings("dis"), num_threads=1).make_rows()
+    assert len(flows_of([*maker.add(moving_frames(40, 256, 336)), *maker.finish()])) == 40
+    assert max(num_waiting) <= 4
 
 
 def test_a_plan_gives_its_settings_back() -> None:
