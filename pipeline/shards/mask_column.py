@@ -1,13 +1,15 @@
 """The masks of a shard while it is being written: compressed beside the caller's thread, stored in order.
 
 HDF5 would compress in the caller's thread, and hold Python's lock meanwhile. So chunks are compressed here, by
-libraries that let the lock go, and stored as they are, in the form that HDF5's own filters read. The calls into HDF5
-are the same whichever thread is ahead: so are the bytes.
+libraries that let the lock go, and stored as they are, in the form that HDF5's own filters read; the last one, where
+masks do not fill it, HDF5 compresses again when it is cut to size. The calls into HDF5 are the same whichever thread is
+ahead: so are the bytes.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import deflate
 import h5py
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from pipeline.errors import WorkspaceError
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
 
 # libdeflate at this level makes masks a third smaller than zlib at HDF5's usual 4, in less time.
@@ -28,6 +31,8 @@ Packed = npt.NDArray[np.uint8]
 
 class MaskColumn:
     """The data set ``mask`` of an HDF5 file that is being written.
+
+    What adds masks may raise OSError, and WorkspaceError where the machine has no thread or memory to compress them.
 
     Args:
         file: open for writing; all calls into it are made by the caller's thread.
@@ -47,7 +52,7 @@ class MaskColumn:
         self._waiting: deque[Future[bytes]] = deque()
 
     def append(self, packed: Packed) -> None:
-        """Add masks, uint8 [n, mask_bytes]; raises OSError."""
+        """Add masks, uint8 [n, mask_bytes]."""
         rows = np.concatenate([self._loose, packed])
         num_whole = len(rows) // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES
         for start in range(0, num_whole, MASK_CHUNK_FRAMES):
@@ -59,7 +64,7 @@ class MaskColumn:
         self._mark = (self._rows, self._loose)
 
     def rewind(self) -> None:
-        """Drop what was added since the mark; raises OSError."""
+        """Drop what was added since the mark."""
         self._store(0)
         rows, self._loose = self._mark
         if rows < self._stored:
@@ -67,7 +72,7 @@ class MaskColumn:
         self._rows = self._stored = rows
 
     def finish(self) -> None:
-        """Store all that is on its way, the last chunk filled up with zeros as HDF5 does; raises OSError."""
+        """Store all that is on its way, the last chunk filled up with zeros as HDF5 does."""
         num_loose = len(self._loose)
         if num_loose:
             last = np.zeros((MASK_CHUNK_FRAMES, self._loose.shape[1]), np.uint8)
@@ -83,17 +88,31 @@ class MaskColumn:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _hand_over(self, chunk: Packed) -> None:
-        self._waiting.append(self._threads.submit(self._compress, chunk.tobytes()))
+        with _environment_blamed():
+            self._waiting.append(self._threads.submit(self._compress, chunk.tobytes()))
         self._rows += MASK_CHUNK_FRAMES
         self._store(_MAX_WAITING)
 
     def _store(self, most_waiting: int) -> None:
         """Store the chunks that are compressed, in order, and wait until no more than so many are on their way."""
         while self._waiting and (len(self._waiting) > most_waiting or self._waiting[0].done()):
-            content = self._waiting.popleft().result()
+            with _environment_blamed():
+                content = self._waiting.popleft().result()
             self._dataset.resize(self._stored + MASK_CHUNK_FRAMES, axis=0)
             self._dataset.id.write_direct_chunk((self._stored, 0), content + fletcher32(content))
             self._stored += MASK_CHUNK_FRAMES
+
+
+@contextmanager
+def _environment_blamed() -> Iterator[None]:
+    """Turn what keeps threads from starting or compressing into a WorkspaceError: it is no video's doing."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, deflate.DeflateError, zstandard.ZstdError) as error:
+        raise WorkspaceError(
+            f"masks cannot be compressed ({type(error).__name__}: {error}); see that the machine has memory and "
+            "threads to spare, then run the same command again"
+        ) from error
 
 
 def fletcher32(content: bytes) -> bytes:

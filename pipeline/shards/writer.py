@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ShardError
+from pipeline.errors import ShardError, WorkspaceError
 from pipeline.files import disk_fault, sha256_of_file
 from pipeline.local_copies import part_path_of
 from pipeline.shards.columns import FrameColumns, check_frames, pack_masks
@@ -53,8 +53,8 @@ class ShardWriter:
     fill whole chunks, so that memory stays small however long a video is (the columns beside them take 29 bytes a
     frame).
 
-    Every method may raise WorkspaceError (full or failing disk or store): the ``.part`` is then gone and the writer
-    closed.
+    Every method may raise WorkspaceError (full or failing disk or store, no memory): the ``.part`` is then gone and
+    the writer closed.
     """
 
     def __init__(
@@ -233,11 +233,14 @@ class ShardWriter:
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
-        """Turn a failing disk into a WorkspaceError and leave no ``.part`` behind."""
+        """Turn a failing disk into a WorkspaceError, and leave no ``.part`` behind one."""
         try:
             yield
             if self._part.fault is not None:
                 raise self._part.fault
+        except WorkspaceError:
+            self.discard()
+            raise
         except OSError as error:
             self.discard()
             raise disk_fault(self.path, self._part.fault or error) from error

@@ -1,16 +1,21 @@
 """Masks that are compressed in threads: the same bytes whatever the threads do, and such as HDF5 makes itself."""
 
+import dataclasses
+import threading
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from pipeline.shards import ShardWriter
+from pipeline.errors import WorkspaceError
+from pipeline.label.journal import JournalHistory, ShardJournal, read_history
+from pipeline.shards import ShardWriter, open_shard
 from pipeline.shards.columns import pack_masks
 from pipeline.shards.mask_column import fletcher32
+from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
-from tests.pipeline.shards.made import make_header, make_labels
+from tests.pipeline.shards.made import append, assert_same, make_header, make_labels
 
 
 def write(path: Path, compression: Compression, *, threads: int = 1, packed: bool = False) -> tuple[bytes, np.ndarray]:
@@ -63,6 +68,47 @@ def test_a_flipped_bit_in_any_chunk_is_found(tmp_path: Path) -> None:
         path.write_bytes(hurt)
         with h5py.File(path) as file, pytest.raises(OSError):
             file["mask"][chunk.chunk_offset[0]]
+
+
+def test_masks_that_hdf5_compressed_itself_are_read(tmp_path: Path) -> None:
+    """As shards have them that were made before masks were compressed in threads."""
+    content, masks = write(tmp_path / "whole.h5", "gzip")
+    old_path = tmp_path / "old.h5"
+    old_path.write_bytes(content)
+    with h5py.File(old_path, "r+") as file:
+        del file["mask"]
+        chunks = (MASK_CHUNK_FRAMES, masks.shape[1])
+        file.create_dataset("mask", data=masks, chunks=chunks, compression="gzip", compression_opts=4, fletcher32=True)
+    with open_shard(tmp_path / "whole.h5") as new, open_shard(old_path) as old:
+        expected = ExpectedContent(
+            attributes=dataclasses.asdict(new.header),
+            video_ids=new.video_ids,
+            frames=tuple(new.num_frames(video_id) for video_id in new.video_ids),
+            statuses=tuple(new.status(video_id) for video_id in new.video_ids),
+        )
+        for video_id in new.video_ids:
+            frames = range(new.num_frames(video_id))
+            assert_same(old.read(video_id, frames), new.read(video_id, frames))
+    assert find_content_faults(old_path, expected) == []
+
+
+def test_a_machine_without_threads_is_no_videos_fault(tmp_path: Path) -> None:
+    labels = make_labels(np.random.default_rng(0), MASK_CHUNK_FRAMES)
+    # More than there are addresses: no thread can start.
+    usual = threading.stack_size(2**47)
+    try:
+        with (
+            pytest.raises(WorkspaceError, match=r"masks cannot be compressed .*thread"),
+            ShardJournal(tmp_path / "a.journal", "run") as journal,
+            ShardWriter(tmp_path / "a.h5", make_header()) as writer,
+        ):
+            journal.note(["v"])
+            writer.begin_video("v")
+            append(writer, labels)
+    finally:
+        threading.stack_size(usual)
+    assert read_history(tmp_path / "a.journal", "run") == JournalHistory()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.journal"]
 
 
 def test_the_checksum_is_hdf5s_own(tmp_path: Path) -> None:
