@@ -3,6 +3,7 @@
 What is decided here is written into the plan at the first start, and never decided again.
 """
 
+import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from manifests import VideoRecord
 from pipeline.label.plan import even_sizes
 from pipeline.video.headers import count_by_headers
+
+logger = logging.getLogger(__name__)
 
 MAX_VIDEOS_PER_SHARD = 128
 # A shard is what a kill can lose.
@@ -74,6 +77,13 @@ def _expect_by_size(paths: Sequence[Path]) -> Mapping[Path, int]:
     known = {path: count for path, count in zip(read, counts, strict=True) if count is not None}
     ratios = [known[path] / sizes[path] for path in sampled if path in known]
     if not ratios:
+        num_unknown = len(sizes) - len(known)
+        if num_unknown:
+            logger.warning(
+                "no header tells the frames of %d videos; shards are cut as if each had %d",
+                num_unknown,
+                USUAL_FRAMES_PER_VIDEO,
+            )
         return known
     frames_per_byte = statistics.median(ratios)
     return {path: max(1, round(num_bytes * frames_per_byte)) for path, num_bytes in sizes.items()} | known

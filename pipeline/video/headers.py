@@ -1,44 +1,98 @@
 """How many frames videos have by their headers, without decoding them: quick, and not to be trusted with a label.
 
 Run as ``python -m pipeline.video.headers``, in a process of its own: reading a damaged header can hang or crash. It
-takes paths on stdin, each ended by a NUL, and prints a number for each.
+takes paths on stdin, each ended by a NUL, prints a blank line when it is ready, then a number for each.
 """
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
+from typing import IO
 
 from pipeline.errors import VideoError
 from pipeline.video.decoding import VideoFile
 
+logger = logging.getLogger(__name__)
 
-def count_by_headers(paths: Sequence[Path], *, timeout_sec: float) -> list[int | None]:
+HEADERS_PROGRAM = "pipeline.video.headers"
+# Imports from a busy network disk may take minutes.
+START_SEC = 300.0
+
+
+def count_by_headers(paths: Sequence[Path], *, timeout_sec: float, program: str = HEADERS_PROGRAM) -> list[int | None]:
     """Read the frame counts of some videos' headers.
 
+    Args:
+        paths: of the videos.
+        timeout_sec: how long that may take, from when the first process is ready.
+        program: the module that reads; another one than ours in tests.
+
     Returns:
-        A number for each path; None where the header has none, and for all that were not reached in time.
+        A number for each path; None where the header has none or ends the process that reads it, and, with a warning,
+        for all that were not reached in time.
     """
+    counts: list[int | None] = []
+    deadline: float | None = None
+    while len(counts) < len(paths):
+        with _started(program, paths[len(counts) :]) as printed:
+            start_sec = START_SEC if deadline is None else max(0.0, deadline - time.monotonic())
+            if not (wait([printed], start_sec) and os.read(printed.fileno(), 1)):
+                break
+            deadline = time.monotonic() + timeout_sec if deadline is None else deadline
+            counts += [int(line) or None for line in _lines(printed, deadline)]
+        if time.monotonic() >= deadline:
+            break
+        if len(counts) < len(paths):
+            # The one that ended the process.
+            counts.append(None)
+    num_left = len(paths) - len(counts)
+    if num_left:
+        logger.warning("%d of %d headers of videos were not read in time", num_left, len(paths))
+    return counts + [None] * num_left
+
+
+@contextmanager
+def _started(program: str, paths: Sequence[Path]) -> Iterator[IO[bytes]]:
+    """Start a process that reads headers; give what it prints, and end it with the block."""
     root = str(Path(__file__).resolve().parents[2])
-    try:
-        printed = subprocess.run(
-            [sys.executable, "-P", "-m", "pipeline.video.headers"],
-            input=b"".join(os.fsencode(path) + b"\0" for path in paths),
+    # A file and not a pipe, which a process that ends early would leave full.
+    with tempfile.TemporaryFile() as names:
+        names.write(b"".join(os.fsencode(path) + b"\0" for path in paths))
+        names.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", program],
+            stdin=names,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=timeout_sec,
-            check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))},
-        ).stdout
-    except subprocess.TimeoutExpired as error:
-        printed = error.stdout or b""
-    # The last line may be half a line.
-    counts = [int(line) or None for line in printed.split(b"\n")[:-1]]
-    return counts + [None] * (len(paths) - len(counts))
+        ) as process:
+            assert process.stdout is not None  # for the type checker: it is a pipe
+            try:
+                yield process.stdout
+            finally:
+                process.kill()
 
 
-def _count(path: Path) -> int | None:
+def _lines(stream: IO[bytes], deadline: float) -> Iterator[bytes]:
+    """Yield whole lines until the stream or the time ends."""
+    rest = b""
+    while (left_sec := deadline - time.monotonic()) > 0 and wait([stream], left_sec):
+        got = os.read(stream.fileno(), 1 << 16)
+        if not got:
+            return
+        *whole, rest = (rest + got).split(b"\n")
+        yield from whole
+
+
+def read_header_frames(path: Path) -> int | None:
+    """Return the frames that a video's header names, None where it names none or cannot be read."""
     try:
         with VideoFile(path) as video:
             return video.header_frames
@@ -46,7 +100,15 @@ def _count(path: Path) -> int | None:
         return None
 
 
-if __name__ == "__main__":
-    for name in sys.stdin.buffer.read().split(b"\0")[:-1]:
-        sys.stdout.write(f"{_count(Path(os.fsdecode(name))) or 0}\n")
+def main(count: Callable[[Path], int | None]) -> None:
+    """Print a count for each of the paths on stdin."""
+    names = sys.stdin.buffer.read().split(b"\0")[:-1]
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    for name in names:
+        sys.stdout.write(f"{count(Path(os.fsdecode(name))) or 0}\n")
         sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(read_header_frames)

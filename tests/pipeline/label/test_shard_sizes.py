@@ -73,7 +73,27 @@ def test_headers_of_whatever_files(bench: Bench, tmp_path: Path) -> None:
     good = {record.video_id: record.path for record in bench.records}
     paths = [tmp_path / "fifo.mp4", good["good1"], good["text"], good["absent"], good["good3"]]
     assert count_by_headers(paths, timeout_sec=60) == [None, 16, None, None, 40]
-    assert count_by_headers(paths, timeout_sec=0.01) == [None] * 5
+    assert count_by_headers(paths, timeout_sec=0) == [None] * 5
+
+
+def test_a_header_that_crashes_or_hangs_costs_no_other_its_count(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [record.path for record in bench.records if record.video_id in ("good1", "good3")]
+    crash, hang = tmp_path / "crash.mp4", tmp_path / "hang.mp4"
+    program = "tests.pipeline.label.poison_headers"
+    paths = [crash, good[0], crash, good[1], crash]
+    assert count_by_headers(paths, timeout_sec=60, program=program) == [None, 16, None, 40, None]
+    assert not caplog.records
+    paths = [good[0], hang, good[1]]
+    assert count_by_headers(paths, timeout_sec=2, program=program) == [16, None, None]
+    assert caplog.messages == ["2 of 3 headers of videos were not read in time"]
+
+
+def test_videos_without_any_header_are_counted_in_a_warning(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    (text,) = (record for record in bench.records if record.video_id == "text")
+    assert expect_frames([text]) == [USUAL_FRAMES_PER_VIDEO]
+    assert caplog.messages == ["no header tells the frames of 1 videos; shards are cut as if each had 300"]
 
 
 def test_the_plan_keeps_its_shards_whatever_is_found_out_later(bench: Bench) -> None:
