@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO
 
 from pipeline.errors import VideoError
 from pipeline.video.decoding import VideoFile
@@ -43,7 +42,7 @@ def count_by_headers(paths: Sequence[Path], *, timeout_sec: float, program: str 
     while len(counts) < len(paths):
         with _started(program, paths[len(counts) :]) as printed:
             start_sec = START_SEC if deadline is None else max(0.0, deadline - time.monotonic())
-            if not (wait([printed], start_sec) and os.read(printed.fileno(), 1)):
+            if not (wait([printed], start_sec) and os.read(printed, 1)):
                 break
             deadline = time.monotonic() + timeout_sec if deadline is None else deadline
             counts += [int(line) or None for line in _lines(printed, deadline)]
@@ -54,13 +53,15 @@ def count_by_headers(paths: Sequence[Path], *, timeout_sec: float, program: str 
             counts.append(None)
     num_left = len(paths) - len(counts)
     if num_left:
-        logger.warning("%d of %d headers of videos were not read in time", num_left, len(paths))
+        logger.warning(
+            "%d of %d headers of videos were not read in time; these videos' frames are guessed", num_left, len(paths)
+        )
     return counts + [None] * num_left
 
 
 @contextmanager
-def _started(program: str, paths: Sequence[Path]) -> Iterator[IO[bytes]]:
-    """Start a process that reads headers; give what it prints, and end it with the block."""
+def _started(program: str, paths: Sequence[Path]) -> Iterator[int]:
+    """Start a process that reads headers; give the descriptor it prints to, and end it with the block."""
     root = str(Path(__file__).resolve().parents[2])
     # A file and not a pipe, which a process that ends early would leave full.
     with tempfile.TemporaryFile() as names:
@@ -75,16 +76,16 @@ def _started(program: str, paths: Sequence[Path]) -> Iterator[IO[bytes]]:
         ) as process:
             assert process.stdout is not None  # for the type checker: it is a pipe
             try:
-                yield process.stdout
+                yield process.stdout.fileno()
             finally:
                 process.kill()
 
 
-def _lines(stream: IO[bytes], deadline: float) -> Iterator[bytes]:
-    """Yield whole lines until the stream or the time ends."""
+def _lines(descriptor: int, deadline: float) -> Iterator[bytes]:
+    """Yield whole lines until they or the time end."""
     rest = b""
-    while (left_sec := deadline - time.monotonic()) > 0 and wait([stream], left_sec):
-        got = os.read(stream.fileno(), 1 << 16)
+    while (left_sec := deadline - time.monotonic()) > 0 and wait([descriptor], left_sec):
+        got = os.read(descriptor, 1 << 16)
         if not got:
             return
         *whole, rest = (rest + got).split(b"\n")
