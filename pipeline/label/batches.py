@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.label.product import FrameRows
-from pipeline.label.teacher_loading import Teachers
+from pipeline.label.teacher_loading import Teachers, mask_fault, scene_form_fault
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
@@ -73,12 +73,21 @@ class TeacherBatches:
         return rows + self._fetch()
 
     def _run(self) -> list[FrameRows]:
-        """Start the batch that is filled; return the rows of those before it, and on a processor its own."""
+        """Start the batch that is filled; return the rows of those before it, and on a processor its own.
+
+        Raises:
+            ValueError: a teacher gave labels in another form than agreed.
+        """
         started = self._started_sec = time.monotonic()
         frames_BHWC = self._buffers[0].to(self._teachers.device, non_blocking=True)
         human, scene = self._teachers.human, self._teachers.scene
         masks_BHW = human.predict_masks(frames_BHWC) if human else None
         scenes = scene.predict_scenes(frames_BHWC) if scene else None
+        # Some form may be right for the frames that were tried at the start, and another come of these.
+        fault = mask_fault(masks_BHW, frames_BHWC.shape[:3]) if human else None
+        fault = fault or (scene_form_fault(scenes, len(frames_BHWC)) if scenes else None)
+        if fault:
+            raise ValueError(fault)
         results = (masks_BHW, *((scenes.indices_BK, scenes.probs_BK.float()) if scenes else (None, None)))
         arrived = None
         if frames_BHWC.is_cuda:

@@ -88,15 +88,27 @@ def make_scene_teacher(name: str, weights_path: Path, device: torch.device, prec
 def ask_for_masks(name: str, teacher: HumanTeacherProtocol, frames_BHWC: Tensor) -> Tensor:
     """Ask a teacher for masks; raise TeacherError naming its factory where they are in another form than agreed."""
     masks = teacher.predict_masks(frames_BHWC)
-    _raise_fault(name, _form_fault("predict_masks", masks, "bool", frames_BHWC.shape[:3]))
+    _raise_fault(name, mask_fault(masks, frames_BHWC.shape[:3]))
     return masks
 
 
 def ask_for_scenes(name: str, teacher: SceneTeacherProtocol, frames_BHWC: Tensor) -> SceneLabels:
     """Ask a teacher for scenes; raise TeacherError naming its factory where they are in another form than agreed."""
     labels = teacher.predict_scenes(frames_BHWC)
-    _raise_fault(name, _scene_fault(labels, len(frames_BHWC)))
+    _raise_fault(name, scene_form_fault(labels, len(frames_BHWC)) or _scene_value_fault(labels))
     return labels
+
+
+def mask_fault(masks: object, shape: torch.Size) -> str | None:
+    """Say how a teacher's masks differ from bool tensors of a shape; None where they do not."""
+    return _form_fault("predict_masks", masks, "bool", shape)
+
+
+def scene_form_fault(labels: SceneLabels, num_frames: int) -> str | None:
+    """Say how a teacher's scenes differ in type and shape from those agreed; None where they do not."""
+    shape = torch.Size([num_frames, NUM_SCENE_LABELS])
+    fault = _form_fault("predict_scenes(...).indices_BK", labels.indices_BK, "int64", shape)
+    return fault or _form_fault("predict_scenes(...).probs_BK", labels.probs_BK, "float", shape)
 
 
 def _make_teacher(name: str, weights_path: Path, device: torch.device, precision: str) -> Any:
@@ -152,12 +164,7 @@ def _raise_fault(name: str, fault: str | None) -> None:
         raise TeacherError(f"teacher {name}: {fault}")
 
 
-def _scene_fault(labels: SceneLabels, num_frames: int) -> str | None:
-    shape = torch.Size([num_frames, NUM_SCENE_LABELS])
-    fault = _form_fault("predict_scenes(...).indices_BK", labels.indices_BK, "int64", shape)
-    fault = fault or _form_fault("predict_scenes(...).probs_BK", labels.probs_BK, "float", shape)
-    if fault:
-        return fault
+def _scene_value_fault(labels: SceneLabels) -> str | None:
     if not ((labels.indices_BK >= 0) & (labels.indices_BK < NUM_SCENE_CLASSES)).all():
         return f"predict_scenes(...).indices_BK must lie in 0..{NUM_SCENE_CLASSES - 1}"
     probs_BK = labels.probs_BK.float()

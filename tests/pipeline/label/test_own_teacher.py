@@ -1,5 +1,7 @@
 """The documented example of a user's own teacher labels; one that does not follow the protocol is one clear line."""
 
+import csv
+import dataclasses
 import re
 from pathlib import Path
 
@@ -10,12 +12,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pipeline.errors import TeacherError
-from pipeline.label.settings import TeacherSettings
+from pipeline.label.job import LabelJob, run_label_job
+from pipeline.label.local import LocalPool
+from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.teacher_loading import load_teachers
 from pipeline.shards import LabelIndex
 from pipeline.video import read_frames
 from tests.pipeline.commands.test_label_status_verify import run
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+from tests.pipeline.label.toy_teachers import HARM_VARIABLE
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "own-teacher.md"
 
@@ -91,6 +96,31 @@ def test_a_module_that_cannot_be_imported_is_one_line(
     with pytest.raises(TeacherError, match=f"teacher {module}:load: its module fails when imported") as caught:
         load_teachers(settings, torch.device("cpu"), "float32")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "found", "mask_median"),
+    [
+        ("sideways", "bool [8, 340, 256]", 1),
+        ("bytes", "uint8 [8, 256, 340]", 5),
+        ("too many", "bool [16, 256, 340]", 1),
+    ],
+)
+def test_masks_of_another_form_for_some_frames_quarantine_their_video_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, form: str, found: str, mask_median: int
+) -> None:
+    bench.whiten("good2")
+    monkeypatch.setenv(HARM_VARIABLE, form)
+    records = [record for record in bench.records if record.video_id in ("good1", "good2", "good3")]
+    job = LabelJob("mix", records, bench.shards_dir, videos_per_shard=3)
+    teachers = dataclasses.replace(bench.teachers, mask_median=mask_median)
+    with LocalPool(teachers, LabelSettings(batch_size=8), bench.shards_dir) as pool:
+        status = run_label_job(job, pool, lambda _: None).status
+    assert status.ok == 2 and status.reasons == {"teacher_failed": 1}
+    with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
+        (failed,) = csv.DictReader(stream)
+    assert failed["video_id"] == "good2"
+    assert f"predict_masks must be bool [8, 256, 340], found {found}" in failed["message"]
 
 
 def test_a_wrong_teacher_ends_the_run_before_any_video_and_any_plan(bench: Bench) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,8 +15,15 @@ from torch import Tensor
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 
-# Set to "crash", "hang" or "raise": what the human teacher then does at a white frame, the process and all.
+# What the human teacher does at a white frame: "crash", "hang", the process and all, "raise", or give masks of another
+# form, "sideways", "bytes" or "too many".
 HARM_VARIABLE = "KINET_TOY_HARM"
+
+_OTHER_FORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sideways": lambda masks_BHW: masks_BHW.transpose(1, 2),
+    "bytes": lambda masks_BHW: masks_BHW.byte() * 255,
+    "too many": lambda masks_BHW: torch.cat([masks_BHW, masks_BHW]),
+}
 
 
 class BrightPixels:
@@ -35,6 +43,8 @@ class BrightPixels:
                 raise RuntimeError("no white frames, please")
             if harm == "hang":
                 time.sleep(3600)
+            if harm in _OTHER_FORMS:
+                return _OTHER_FORMS[harm](frames_BHWC[..., 0] > 250)
             # In this very thread: a signal sent from outside would leave it time to go on.
             ctypes.string_at(0)
         luma_BHW = frames_BHWC.sum(dim=-1, dtype=torch.int32)
