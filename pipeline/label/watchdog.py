@@ -33,16 +33,7 @@ def ended_when_stuck(
     def watch() -> None:
         while not ended.wait(min(_LONGEST_POLL_SEC, limit_sec / 4)):
             if (seconds := stuck_sec()) > limit_sec:
-                try:
-                    logger.critical(last_words(seconds))
-                    if sys.stderr.isatty():
-                        # A live bar has hidden it.
-                        sys.stderr.write(_SHOW_CURSOR)
-                        sys.stderr.flush()
-                finally:
-                    if (error := sys.exception()) is not None:
-                        logger.critical("ended after %.0f s without progress", seconds, exc_info=error)
-                    os._exit(1)
+                _end_process(seconds, last_words)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -51,3 +42,19 @@ def ended_when_stuck(
     finally:
         ended.set()
         watcher.join()
+
+
+def _end_process(seconds: float, last_words: Callable[[float], str]) -> None:
+    """Say the last words and end the process, whatever becomes of them."""
+    try:
+        try:
+            logger.critical(last_words(seconds))
+        finally:
+            if (error := sys.exception()) is not None:
+                logger.critical("ended after %.0f s without progress", seconds, exc_info=error)
+            if sys.stderr.isatty():
+                # A live bar has hidden it.
+                sys.stderr.write(_SHOW_CURSOR)
+                sys.stderr.flush()
+    finally:
+        os._exit(1)
