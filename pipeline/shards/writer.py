@@ -233,7 +233,7 @@ class ShardWriter:
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
-        """Turn a failing disk into a WorkspaceError, and leave no ``.part`` behind one."""
+        """Turn a failing disk or a lack of memory into a WorkspaceError, and leave no ``.part`` behind one."""
         try:
             yield
             if self._part.fault is not None:
@@ -244,6 +244,12 @@ class ShardWriter:
         except OSError as error:
             self.discard()
             raise disk_fault(self.path, self._part.fault or error) from error
+        except MemoryError as error:
+            self.discard()
+            raise WorkspaceError(
+                f"{self.path}: no memory to write it ({error}); see that the machine has some to spare, then run the "
+                "same command again"
+            ) from error
 
     def _write_columns(self) -> None:
         encoded = [video_id.encode() for video_id in self._video_ids]

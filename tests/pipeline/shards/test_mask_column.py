@@ -1,6 +1,7 @@
 """Masks that are compressed in threads: the same bytes whatever the threads do, and such as HDF5 makes itself."""
 
 import dataclasses
+import resource
 import threading
 from pathlib import Path
 
@@ -109,6 +110,24 @@ def test_a_machine_without_threads_is_no_videos_fault(tmp_path: Path) -> None:
         threading.stack_size(usual)
     assert read_history(tmp_path / "a.journal", "run") == JournalHistory()
     assert [path.name for path in tmp_path.iterdir()] == ["a.journal"]
+
+
+def test_a_machine_without_memory_is_no_videos_fault(tmp_path: Path) -> None:
+    num_frames = 300
+    header = dataclasses.replace(make_header(teachers=("human",)), height=2560, width=3400)
+    # One mask that counts as many: 326 MB where they are laid side by side.
+    masks = np.broadcast_to(np.zeros((1, header.mask_bytes), np.uint8), (num_frames, header.mask_bytes))
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+    with ShardWriter(tmp_path / "a.h5", header) as writer:
+        writer.begin_video("v")
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, usual[1]))
+        try:
+            with pytest.raises(WorkspaceError, match=r"a\.h5: no memory to write it"):
+                writer.append(masks, None, None, np.zeros(num_frames, np.uint64), np.ones(num_frames, bool))
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, usual)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_checksum_is_hdf5s_own(tmp_path: Path) -> None:
