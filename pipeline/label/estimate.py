@@ -19,8 +19,8 @@ from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.shards import Receipt, ShardWriter
 
-# Groups a worker at least, so that the bootstrap has something to draw from.
-GROUPS_PER_WORKER = 8
+# Groups at least, so that the bootstrap has something to draw from; two a worker where that is more.
+MIN_SAMPLE_GROUPS = 8
 # Workers are warmed up (teachers, decoding processes) on a video of their own where one takes no longer than this.
 MAX_WARM_UP_SEC = 20.0
 SAMPLE_SPLIT = "sample"
@@ -55,6 +55,7 @@ class Estimate:
         resources: the workers.
         forecast: for the whole.
         bottleneck: what bounded the sample's speed.
+        too_high: why the forecast of hours is, and the way out; None where the sample told a shard's own cost.
     """
 
     videos: int
@@ -66,6 +67,7 @@ class Estimate:
     resources: WorkerResources
     forecast: Forecast
     bottleneck: Bottleneck | None
+    too_high: str | None
 
     @property
     def device_hours(self) -> tuple[str, Figure]:
@@ -87,6 +89,7 @@ class Estimate:
             "bytes": _rounded(self.forecast.shard_bytes, 0),
             "range_level": RANGE_LEVEL,
             "bottleneck": None if self.bottleneck is None else vars(self.bottleneck),
+            "too_high": self.too_high,
             "sample": {
                 "videos": self.sample_videos,
                 "frames": self.sample_frames,
@@ -101,6 +104,7 @@ class Estimate:
         name = "GPU-hours" if unit == "gpu_hours" else "CPU-hours"
         unprobed = f" ({self.unprobed_videos:,} videos not probed)" if self.unprobed_videos else " (probed)"
         share = self.sample_videos / self.videos
+        too_high = [f"too high   {self.too_high}"] if self.too_high else []
         return "\n".join(
             [
                 f"hours      {_spoken(self.forecast.hours)} with {self.resources.num_workers} workers",
@@ -111,6 +115,7 @@ class Estimate:
                 f"from       {self.sample_videos:,} of {self.videos:,} videos ({share:.2%}), {self.sample_frames:,} "
                 f"frames, in {self.sample_groups} groups and {self.sample_sec:.0f} s",
                 f"ranges     {_range_text(self.sample_groups, self.forecast)}",
+                *too_high,
             ]
         )
 
@@ -153,7 +158,8 @@ def estimate_labelling(
     description = pool.describe(measure=True)
     resources = pool.resources
     chosen = choose_sample(records, request.num_videos, request.seed)
-    shards = _group(chosen, max(GROUPS_PER_WORKER, 2 * resources.num_workers))
+    num_groups = max(MIN_SAMPLE_GROUPS, 2 * resources.num_workers)
+    shards = _group(chosen, num_groups)
     plan = Plan(dataset, None, description.ingredients, shards)
     header = shard_header(plan, SAMPLE_SPLIT)
     _warm_up(pool, plan, resources.num_workers, description.frames_per_sec)
@@ -202,19 +208,37 @@ def estimate_labelling(
         resources=resources,
         forecast=forecast(groups, whole, seed=request.seed, singles=singles),
         bottleneck=find_bottleneck(sum(group.seconds for group in groups), stages),
+        too_high=None if singles else _why_too_high(records, len(chosen), num_groups),
     )
 
 
 def _group(chosen: Sequence[VideoRecord], num_groups: int) -> tuple[PlannedShard, ...]:
     """Cut a sample into so many groups of one size, and the rest, half as many videos at least, into single ones.
 
-    The single ones tell what a shard costs beside its frames. A sample too small for both is all single.
+    The single ones tell what a shard costs beside its frames. A sample of fewer than `_videos_for` is all single.
     """
     size = max(1, (len(chosen) - num_groups // 2) // num_groups)
     num_grouped = num_groups * size if size > 1 else 0
     parts = [chosen[start : start + size] for start in range(0, num_grouped, size)]
     parts += [[record] for record in chosen[num_grouped:]]
     return tuple(PlannedShard(SAMPLE_SPLIT, index, len(parts), tuple(part)) for index, part in enumerate(parts))
+
+
+def _videos_for(num_groups: int) -> int:
+    """Return how many videos make so many groups of two, and single ones beside them."""
+    return 2 * num_groups + num_groups // 2
+
+
+def _why_too_high(records: Sequence[VideoRecord], num_chosen: int, num_groups: int) -> str | None:
+    """Say what a sample lacks in which no single videos were labelled beside groups of them."""
+    needed = _videos_for(num_groups)
+    if num_chosen >= needed:
+        return "time was up before a shard's own cost could be told from its frames'; give more by --sample-sec"
+    found = f"{num_chosen} videos are too few to tell a shard's own cost from its frames'"
+    if len(records) < needed:
+        return f"{found}, and there are {len(records)}"
+    # Each split's share is rounded.
+    return f"{found}; give --sample-videos {needed + len({record.split for record in records})}"
 
 
 def _warm_up(pool: WorkerPool, plan: Plan, num_workers: int, frames_per_sec: float | None) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -48,11 +49,25 @@ def test_probed_frame_counts_are_used(bench: Bench) -> None:
     found = estimate(bench, "--workers", "0", "--sample-videos", "8")
     assert found["unprobed_videos"] == 0
     assert found["frames"] == {"estimate": 1000 * len(probed), "low": 1000 * len(probed), "high": 1000 * len(probed)}
+    assert found["too_high"] == "8 videos are too few to tell a shard's own cost from its frames', and there are 11"
 
 
 def test_time_that_is_up_ends_the_sample(bench: Bench) -> None:
     found = estimate(bench, "--workers", "0", "--sample-sec", "0.001", "--sample-videos", "12", "--seed", "3")
     assert found["sample"]["groups"] == 1 and found["hours"]["low"] is None
+
+
+def test_a_sample_too_small_to_tell_a_shards_own_cost_says_so(bench: Bench) -> None:
+    good = next(record for record in bench.records if record.video_id == "good2")
+    records = [dataclasses.replace(good, video_id=str(number)) for number in range(24)]
+    write_manifest(bench.workspace.manifest_path("mix"), records)
+    sample = ["--workers", "0", "--sample-videos"]
+    found = estimate(bench, *sample, "4")
+    (enough,) = re.findall(r"^4 videos are too few .*; give --sample-videos (\d+)$", found["too_high"])
+    found = estimate(bench, *sample, enough)
+    assert found["too_high"] is None and found["sample"]["groups"] == 8
+    found = estimate(bench, *sample, enough, "--sample-sec", "0.001")
+    assert "time was up" in found["too_high"]
 
 
 def test_a_sample_without_labels_is_one_clear_line(bench: Bench) -> None:
