@@ -28,7 +28,7 @@ Fault = tuple[str, str, str]  # what `FaultLog.note` takes: name, kind, message
 
 
 class TrainingError(KinetError):
-    """The run cannot go on: the loss is no number, or nothing can be read."""
+    """The run cannot go on: the loss is no number, nothing can be read, or a device's memory is full."""
 
 
 class Stepper:
@@ -68,7 +68,21 @@ class Stepper:
 
         The step's videos are read before the first goes through the network: each loss is a mean over all that the step
         has of its kind (videos read, masks, scene labels, on all ranks), however these lie in micro-batches and ranks.
+
+        Raises:
+            TrainingError: loss or gradient is no number, the device's memory is full, or nothing can be read.
+            KinetError: that ended the reading.
         """
+        try:
+            return self._take(step)
+        except torch.OutOfMemoryError as error:
+            cause = str(error).partition("\n")[0]
+            raise TrainingError(
+                f"step {step + 1}: {self._device} has too little memory for micro-batches of "
+                f"{self._config.micro_batch} videos ({cause}); a new run with a lower --set micro_batch=... needs less"
+            ) from error
+
+    def _take(self, step: int) -> dict[str, float]:
         began = time.monotonic()
         epoch = self._plan.epoch_of(step)
         rate = self._config.learning_rate_at(epoch)

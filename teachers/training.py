@@ -164,7 +164,20 @@ class _Stepper:
         Args:
             progress: share of the work that is done; it decides the rate.
             empty_steps_allowed: so many steps in a row may have no usable image.
+
+        Raises:
+            TeacherError: no usable image, a loss that is no number, or too little memory on the device.
         """
+        try:
+            return self._take(progress, empty_steps_allowed)
+        except torch.OutOfMemoryError as error:
+            cause = str(error).partition("\n")[0]
+            raise TeacherError(
+                f"{self.device} has too little memory for a batch of {self.settings.batch_size} images "
+                f"({cause}); lower --batch-size, or give more --workers, in a new --run"
+            ) from error
+
+    def _take(self, progress: float, empty_steps_allowed: int) -> dict[str, float]:
         began_sec = time.monotonic()
         rate = scheduled_rate(self.settings, progress)
         for group in self.optimizer.param_groups:

@@ -172,6 +172,21 @@ def test_a_loss_that_is_no_number_ends_the_run(boxes, tmp_path: Path) -> None:  
         train(boxes, tmp_path, replace(CONFIG, model="tsn", learning_rate=1e30, clip_norm=0.0, epochs=9, milestones=()))
 
 
+def test_a_full_device_ends_the_run_with_a_way_out(boxes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    model = build_student(model="tsn", backbone="squeezenet1_1", num_classes=2, seed=0)
+
+    def fill(_module: torch.nn.Module, _inputs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    model.register_forward_pre_hook(fill)
+    dataset = TrainDataset(
+        boxes.records, reader=ClipReader(None), num_segments=3, crop=MultiScaleCrop(CONFIG.input_size), seed=0
+    )
+    expected = r"step 1: cpu .* of 2 videos \(CUDA out of memory\. Tried to allocate 2\.00 GiB\.\); .*micro_batch"
+    with pytest.raises(TrainingError, match=expected):
+        train_loop(replace(CONFIG, model="tsn"), model, dataset, run_dir=tmp_path, device=CPU)
+
+
 def test_unreadable_and_mismatched_are_counted_once_over_the_runs_parts(mislabelled_boxes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     gone = replace(mislabelled_boxes.records[1], path=tmp_path / "gone.mp4")
     broken = replace(mislabelled_boxes, records=[mislabelled_boxes.records[0], gone, mislabelled_boxes.records[2]])

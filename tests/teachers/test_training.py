@@ -103,6 +103,33 @@ def test_ids_beyond_the_head_are_named(people_dir: Path) -> None:
     assert set(read_masked_image(image, 20).target.unique().tolist()) == {0, 3}
 
 
+class FullNetwork(torch.nn.Module):
+    """A network too large for its device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+
+def test_a_full_device_is_a_fault_with_a_way_out(people_dir: Path, tmp_path: Path) -> None:
+    images = find_human_images([people_dir]).train
+    dataset = HumanImages(images, classes=2, augmentation=HumanAugmentation(height=32, width=40), seed=0)
+    settings = TrainingSettings(epochs=1, batch_size=4, learning_rate=0.01, schedule="poly")
+    expected = r"cpu .* batch of 4 images \(CUDA out of memory\. Tried to allocate 2\.00 GiB\.\); lower --batch-size"
+    with pytest.raises(TeacherError, match=expected):
+        train_network(
+            FullNetwork(),
+            dataset,
+            human_loss,
+            settings,
+            TrainingPlace(tmp_path, torch.device("cpu")),
+            preprocessing=default_preprocessing(Kind.HUMAN, (32, 40)),
+        )
+
+
 def test_time_bound_ends_a_run_whose_rate_has_fallen(people_dir: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     images = find_human_images([people_dir]).train
