@@ -51,6 +51,16 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
         raise KinetError(f"Ray {where} takes no driver: {' '.join(str(error).split())[:300]}") from error
 
 
+def share_processors(num_parts: int) -> int:
+    """Return the processors of each of so many parts of the connected cluster, 1 or more.
+
+    A part must fit on one node: the smallest that has processors sets the bound.
+    """
+    node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    smallest = int(min(filter(None, node_cpus), default=1.0))
+    return max(1, min(int(ray.cluster_resources().get("CPU", 1.0)) // num_parts, smallest))
+
+
 def _require_listener(address: str) -> None:
     """Raise KinetError where nothing listens at ``host:port``: Ray itself would go on asking for ten minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -25,7 +25,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from pipeline.errors import KinetError
 from pipeline.processors import count_processors
-from pipeline.ray_cluster import connect
+from pipeline.ray_cluster import connect, share_processors
 from pipeline.signals import interruptible
 from pipeline.training.world import World
 
@@ -98,9 +98,7 @@ def _make_trainer(train: Callable[[World, torch.device], None], cluster: TrainCl
     num_cpus = ray.cluster_resources().get("CPU", 1.0)
     if not gpus_per_worker and cluster.num_workers > num_cpus:
         raise KinetError(f"{cluster.num_workers} workers asked for, the cluster has {num_cpus:g} CPUs; give fewer")
-    # A worker must fit on one node: the smallest with processors sets the bound.
-    node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    cpus_per_worker = max(1, min(int(num_cpus) // cluster.num_workers, int(min(filter(None, node_cpus), default=1.0))))
+    cpus_per_worker = share_processors(cluster.num_workers)
     resources = {"CPU": float(cpus_per_worker)} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
     return TorchTrainer(
         _train_in_worker,

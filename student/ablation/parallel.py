@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import InterruptedRun, KinetError
 from pipeline.processors import count_processors
-from pipeline.ray_cluster import connect
+from pipeline.ray_cluster import connect, share_processors
 from pipeline.signals import interruptible
 from pipeline.training.runlog import RunProgress
 from pipeline.workspace import Workspace
@@ -72,7 +72,7 @@ def run_on_cluster(
     with tempfile.TemporaryDirectory(prefix="kinet-ablate-") as empty_dir, contextlib.redirect_stdout(sys.stderr):
         connect(cluster.address, num_cpus=max(count_processors(), cluster.parallel), empty_dir=empty_dir)
         try:
-            num_cpus, num_gpus = _share(cluster)
+            num_cpus, num_gpus = share_processors(cluster.parallel), _gpus_per_run(cluster)
             # A process each: what a run leaves in memory goes with it. A run that was lost is the next call's affair.
             task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, max_calls=1)(_run_in_worker)
             with (
@@ -96,21 +96,14 @@ def run_on_cluster(
             ray.shutdown()
 
 
-def _share(cluster: TrialCluster) -> tuple[int, float]:
-    """Return the processors and GPUs of one trial."""
-    resources = ray.cluster_resources()
-    num_gpus = cluster.gpus_per_run
-    if num_gpus is None:
-        num_gpus = 1.0 if resources.get("GPU", 0.0) >= 1 else 0.0
-    if num_gpus > resources.get("GPU", 0.0):
-        raise KinetError(
-            f"{num_gpus:g} GPUs asked for each run, the cluster has {resources.get('GPU', 0.0):g}; give fewer "
-            "--gpus-per-run"
-        )
-    # A trial must fit on one node: the smallest with processors sets the bound.
-    node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    smallest = int(min(filter(None, node_cpus), default=1.0))
-    return max(1, min(int(resources.get("CPU", 1.0)) // cluster.parallel, smallest)), num_gpus
+def _gpus_per_run(cluster: TrialCluster) -> float:
+    there = ray.cluster_resources().get("GPU", 0.0)
+    asked = cluster.gpus_per_run
+    if asked is None:
+        asked = 1.0 if there >= 1 else 0.0
+    if asked > there:
+        raise KinetError(f"{asked:g} GPUs asked for each run, the cluster has {there:g}; give fewer --gpus-per-run")
+    return asked
 
 
 def _run_in_worker(workspace: Workspace, request: AblationRequest, trial: Trial, num_cpus: int) -> Outcome:
