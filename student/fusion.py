@@ -74,7 +74,7 @@ def align_streams(streams: Sequence[Scores], names: Sequence[str] = ()) -> list[
         rows = _list_rows(stream)
         lacks = {name: row_of_name.keys() - rows.keys(), names[0]: rows.keys() - row_of_name.keys()}
         if any(lacks.values()):
-            told = "; ".join(f"{who} lacks {len(ids)} videos ({_named(ids)})" for who, ids in lacks.items() if ids)
+            told = "; ".join(f"{who} lacks {len(ids)} videos ({name_some(ids)})" for who, ids in lacks.items() if ids)
             raise ScoreError(f"{told}: evaluate both on the same split, or fuse what they share by --common")
         if stream.logits.shape[1] != first.logits.shape[1]:
             raise ScoreError(
@@ -85,8 +85,8 @@ def align_streams(streams: Sequence[Scores], names: Sequence[str] = ()) -> list[
         wrong = [video_id for video_id, a, b in zip(first.video_ids, first.labels, other.labels, strict=True) if a != b]
         if wrong:
             raise ScoreError(
-                f"{names[0]} and {name}: {len(wrong)} videos have another true class in each ({_named(wrong)}); they "
-                "are of different manifests"
+                f"{names[0]} and {name}: {len(wrong)} videos have another true class in each ({name_some(wrong)}); "
+                "they are of different manifests"
             )
         aligned.append(other)
     return aligned
@@ -123,10 +123,11 @@ def _list_rows(scores: Scores) -> dict[str, int]:
     rows = {video_id: row for row, video_id in enumerate(scores.video_ids)}
     if len(rows) < len(scores.video_ids):
         twice = [video_id for row, video_id in enumerate(scores.video_ids) if rows[video_id] != row]
-        raise ScoreError(f"scores: {len(twice)} videos stand there more than once ({_named(twice)})")
+        raise ScoreError(f"scores: {len(twice)} videos stand there more than once ({name_some(twice)})")
     return rows
 
 
-def _named(video_ids: Set[str] | list[str]) -> str:
+def name_some(video_ids: Set[str] | list[str]) -> str:
+    """Name the first few videos, for messages."""
     first = sorted(video_ids)[:_NUM_NAMED]
     return ", ".join(first) + (", ..." if len(video_ids) > _NUM_NAMED else "")

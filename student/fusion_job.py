@@ -6,12 +6,11 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.errors import OptionError, option_errors
-from student.fusion import align_streams, fuse_scores, keep_common, split_halves, sweep_weights
+from student.fusion import align_streams, fuse_scores, keep_common, name_some, split_halves, sweep_weights
 from student.scores import MissingVideo, ScoreError, Scores, load_scores, measure_accuracy, save_scores
 
 FOLD_MARK = "{fold}"
 """Stands for the fold's number in the paths of a request for several folds."""
-_NUM_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +161,11 @@ def _load(paths: Sequence[Path], *, common: bool) -> list[Scores]:
 
 def _check_held_back(seen: Scores, reported: Scores) -> None:
     """Raise ScoreError where weights would be chosen on videos that are reported: the result would flatter."""
-    both = sorted(set(seen.video_ids) & set(reported.video_ids))
+    both = set(seen.video_ids) & set(reported.video_ids)
     if both:
-        named = ", ".join(both[:_NUM_NAMED]) + (", ..." if len(both) > _NUM_NAMED else "")
         raise ScoreError(
-            f"--select-on: {len(both)} videos ({named}) are also reported on; choose weights on other videos, or leave "
-            "--select-on out"
+            f"--select-on: {len(both)} videos ({name_some(both)}) are also reported on; choose weights on other "
+            "videos, or leave --select-on out"
         )
 
 
