@@ -37,7 +37,8 @@ class LabelCheckReport:
         mask_iou: by the masks' place ("in place", "mirrored", "shifted left", ...): intersection over union, all frames
             together; {} without masks.
         scene_top1: share of frames whose best scene is the label's; None without scene labels.
-        scene_top1_other: the same with the labels of another clip's frames.
+        scene_top1_other: the same with the label of another clip, of the frames whose own label is another; None where
+            there is no such frame.
     """
 
     clips: int
@@ -116,8 +117,8 @@ def check_crops(
         mask_frames=masks.num_frames,
         mask_iou=masks.measure(),
         scene_frames=scenes.num_frames,
-        scene_top1=scenes.measure(shifted=False),
-        scene_top1_other=scenes.measure(shifted=True),
+        scene_top1=scenes.measure(),
+        scene_top1_other=scenes.measure_other(),
     )
 
 
@@ -193,10 +194,23 @@ class _SceneTally:
         self._labels.append(labels_F)
         self._seen.append(seen_F)
 
-    def measure(self, *, shifted: bool) -> float | None:
-        """Return the share that agrees; `shifted`: with the first label of the next clip. None without clips."""
-        if len(self._labels) < 1 + shifted:
+    def measure(self) -> float | None:
+        """Return the share that agrees; None without frames."""
+        return _mean([seen_F == own_F for seen_F, own_F in zip(self._seen, self._labels, strict=True)])
+
+    def measure_other(self) -> float | None:
+        """Return the share that agrees with the first label of the next clip.
+
+        Only frames that this label is wrong for show anything: of clips of one scene all would agree with both.
+        """
+        if len(self._labels) < 2:
             return None
-        labels = [next_[:1] for next_ in (*self._labels[1:], self._labels[0])] if shifted else self._labels
-        hits = torch.cat([seen_F == labels_F for seen_F, labels_F in zip(self._seen, labels, strict=True)])
-        return float(hits.float().mean())
+        others = [next_F[0] for next_F in (*self._labels[1:], self._labels[0])]
+        pairs = zip(self._seen, self._labels, others, strict=True)
+        return _mean([(seen_F == other)[own_F != other] for seen_F, own_F, other in pairs])
+
+
+def _mean(hits: Sequence[Tensor]) -> float | None:
+    """Return the share of all that is true; None where there is nothing."""
+    hits_F = torch.cat(list(hits)) if hits else torch.empty(0)
+    return float(hits_F.float().mean()) if len(hits_F) else None

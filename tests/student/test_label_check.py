@@ -65,6 +65,25 @@ def test_misplaced_masks_are_found(boxes: LabelledVideos, move: Callable[[Tensor
     assert "labels lie on their frames" not in report.as_text()
 
 
+class OneSceneDataset(TrainDataset):
+    """A data set whose every frame is labelled as scene 0."""
+
+    def __getitem__(self, key: ClipKey) -> TrainClip | DroppedVideo | KinetError:
+        clip = super().__getitem__(key)
+        assert isinstance(clip, TrainClip)
+        return clip._replace(scene_indices=torch.zeros_like(clip.scene_indices))
+
+
+def test_videos_of_one_scene_contradict_nothing(boxes: LabelledVideos) -> None:
+    dataset = OneSceneDataset(
+        boxes.records, reader=ClipReader(boxes.labels), num_segments=3, crop=MultiScaleCrop(96), seed=0
+    )
+    teachers = Teachers(None, ColourTeacher("blue", [0.0]), torch.device("cpu"))
+    report = check_crops(dataset, teachers, range(len(boxes.records)))
+    assert (report.scene_top1, report.scene_top1_other) == (1.0, None)
+    assert report.find_faults() == []
+
+
 def test_without_labels_there_is_nothing_to_compare(boxes: LabelledVideos) -> None:
     teachers = Teachers(ColourTeacher("green", []), None, torch.device("cpu"))
     with pytest.raises(LabelCheckError, match="no frame of 6 clips has a label to compare"):
