@@ -188,7 +188,7 @@ class EvaluationClip(NamedTuple):
     video_id: str
 
 
-class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo]):
+class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo | KinetError]):
     """Read the centre frames of `num_segments` equal parts of each video.
 
     Args:
@@ -214,13 +214,15 @@ class EvaluationDataset(Dataset[EvaluationClip | DroppedVideo]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> EvaluationClip | DroppedVideo:
+    def __getitem__(self, index: int) -> EvaluationClip | DroppedVideo | KinetError:
         record = self.records[index]
         try:
             indices = centre_segments(self._reader.num_frames(record), self._num_segments)
             frames = torch.from_numpy(self._reader.read(record, indices).frames)
         except VideoError as error:
             return DroppedVideo(record.video_id, error.reason.value, error.message)
+        except KinetError as error:
+            return error
         return EvaluationClip(scale_for_test(frames, self._input_size), record.label, record.video_id)
 
 

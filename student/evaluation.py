@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.errors import KinetError
 from pipeline.signals import interruptible
 from pipeline.training.precision import autocast
 from pipeline.training.runlog import RunProgress
@@ -137,14 +138,22 @@ def score_videos(
 
     The model is put into evaluation mode on `device`. The data set's `num_segments` must be the views'.
     `on_progress` is called with the videos done and those among them that are missing.
+
+    Raises:
+        ShardError: a shard of flow is damaged.
+        LoadingError: a reading process died.
     """
     model.to(device).eval()
     video_ids: list[str] = []
     logits_VK: list[Tensor] = []
     labels: list[int] = []
     missing: list[MissingVideo] = []
-    items: Iterator[EvaluationClip | DroppedVideo] = read_one_by_one(dataset, loader_workers=loader_workers)
+    items: Iterator[EvaluationClip | DroppedVideo | KinetError] = read_one_by_one(
+        dataset, loader_workers=loader_workers
+    )
     for done, item in enumerate(items, start=1):
+        if isinstance(item, KinetError):
+            raise item
         if isinstance(item, DroppedVideo):
             missing.append(MissingVideo(*item))
         else:

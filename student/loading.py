@@ -148,14 +148,14 @@ def read_batches(
 
 def read_one_by_one(
     dataset: EvaluationDataset, *, loader_workers: int, timeout_sec: float = READ_TIMEOUT_SEC
-) -> Iterator[EvaluationClip | DroppedVideo]:
+) -> Iterator[EvaluationClip | DroppedVideo | KinetError]:
     """Read every video of a data set in order; one that takes longer than `timeout_sec` is dropped as timed out.
 
     Raises:
         LoadingError: a reading process died.
     """
 
-    def open_loader(start: int) -> DataLoader[EvaluationClip | DroppedVideo]:
+    def open_loader(start: int) -> DataLoader[EvaluationClip | DroppedVideo | KinetError]:
         return DataLoader(
             dataset,
             batch_size=None,
