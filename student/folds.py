@@ -7,16 +7,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipeline.datasets import load_dataset
 from pipeline.errors import OptionError, option_errors
 from pipeline.files import write_atomically
 from pipeline.workspace import Workspace
 from student.ablation.figures import Estimate, estimate_top1, gather_hits
-from student.clips import select_records
-from student.planning import DEFAULT_SPLIT, TrainRequest, default_run_name, resolve_recipe
+from student.planning import TrainRequest, default_run_name, resolve_recipe
 from student.scores import load_scores
 from student.scoring import EvaluateRequest, evaluate_run
-from student.tested_runs import TestedRun, train_and_test
+from student.tested_runs import TestedRun, check_before_training, train_and_test
 from student.transfer import StartReport
 
 RESULT_FILE = "test.json"
@@ -105,9 +103,10 @@ def train_folds(
         on_start: as of `train_run`.
 
     Raises:
-        OptionError: a fold or `resume` in the request, or folds that are none.
+        OptionError: a fold or `resume` in the request, folds that are none, or views that the student cannot take.
         CheckpointError: a run of that name has another configuration.
-        KinetError: as of `train_run` and `evaluate_run`; what is done stays.
+        KinetError: as of `check_before_training` of any fold, before the first is trained; as of `train_run` and
+            `evaluate_run`, and then what is done stays.
     """
     _check_folds(request.fold, folds)
     if request.resume:
@@ -116,16 +115,11 @@ def train_folds(
     if name is None:
         with option_errors():
             name = default_run_name(request.dataset, resolve_recipe(request))
-    manifest = load_dataset(workspace, request.dataset)
-    for fold in folds:  # a fold that there is not is told before the first is trained
-        select_records(manifest, dataset=request.dataset, split=request.split or DEFAULT_SPLIT, fold=fold)
-    results = []
-    for fold in folds:
-        run = fold_run_name(name, fold)
-        tested = TestedRun(
-            training=replace(request, run=run, fold=fold),
+    runs = [
+        TestedRun(
+            training=replace(request, run=fold_run_name(name, fold), fold=fold),
             test=EvaluateRequest(
-                run=run,
+                run=fold_run_name(name, fold),
                 dataset=request.dataset,
                 segments=segments,
                 crops=crops,
@@ -134,8 +128,11 @@ def train_folds(
             ),
             result_file=RESULT_FILE,
         )
-        results.append(train_and_test(workspace, tested, on_start=on_start))
-    return _report(workspace, name, results)
+        for fold in folds
+    ]
+    for run in runs:
+        check_before_training(workspace, run)
+    return _report(workspace, name, [train_and_test(workspace, run, on_start=on_start) for run in runs])
 
 
 def evaluate_folds(workspace: Workspace, request: EvaluateRequest, folds: Sequence[int]) -> FoldsReport:

@@ -130,7 +130,7 @@ def plan_training(
     fold = request.fold or (saved.fold if saved else 1)
     records, _ = select_usable(workspace, manifest, request.dataset, split, fold)
     class_names = list_class_names(manifest)
-    init = locate_init(workspace, request.init) if request.init else None
+    init = locate_init(workspace, request.init, saved.init if saved else "") if request.init else None
     transferred = saved.transferred if saved else init is not None and find_source_run(init) is not None
     # A run that began without labels goes on without: new ones would change it half-way.
     may_do_without = transferred and recipe.model == "kinet"

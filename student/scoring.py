@@ -145,6 +145,6 @@ def choose_evaluation_split(manifest: Sequence[VideoRecord], dataset: str, fold:
         if split in found:
             return split
     raise ManifestError(
-        f"data set {dataset}, fold {fold}: neither a val nor a test split; choose one with --split "
-        f"({', '.join(sorted(name for name in found if name)) or 'there is none'})"
+        f"data set {dataset}, fold {fold}: neither a val nor a test split to score on, only "
+        f"{', '.join(sorted(name for name in found if name)) or 'none at all'}; evaluate --split scores another"
     )

@@ -75,11 +75,14 @@ def find_source_run(init: Path) -> SourceRun | None:
     return None
 
 
-def locate_init(workspace: Workspace, init: Path) -> Path:
-    """Return what `--init` means: the path, or where there is none a run of the workspace (`runs/NAME` or `NAME`)."""
+def locate_init(workspace: Workspace, init: Path, begun_from: str = "") -> Path:
+    """Return what `--init` means: the path, or where there is none a run of the workspace (`runs/NAME` or `NAME`).
+
+    `begun_from` is what it meant when the run to go on with was begun: that run's source may be gone.
+    """
     if not init.exists() and init.parent in (Path(), Path("runs")):
         run_dir = workspace.run_dir("any").with_name(init.name)
-        if (run_dir / CONFIG_FILE).is_file():
+        if (run_dir / CONFIG_FILE).is_file() or str(run_dir.absolute()) == begun_from:
             return run_dir.absolute()
     return init.absolute()
 

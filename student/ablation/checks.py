@@ -8,7 +8,6 @@ from pipeline.workspace import Workspace
 from student.ablation.request import AblationRequest, row_recipe
 from student.ablation.tables import Row
 from student.ablation.trials import Trial, check_trial
-from student.absent import list_absent
 from student.build import build_student
 from student.clips import select_records
 from student.evaluation import Views
@@ -16,7 +15,7 @@ from student.initialisation import load_imagenet_weights
 from student.planning import DEFAULT_SPLIT
 from student.recipes import TrainConfig
 from student.runs import open_labels
-from student.scoring import check_missing, choose_evaluation_split
+from student.tested_runs import check_test_split
 from student.training_job import select_usable
 from student.transfer import find_source_run
 
@@ -25,7 +24,8 @@ def check_before_running(workspace: Workspace, request: AblationRequest, trials:
     """Check initial weights, views, splits, labels, teachers and runs that were begun, of every row.
 
     Raises:
-        OptionError: initial weights for a backbone that no row has, or views that a row cannot take.
+        OptionError: initial weights for a backbone that no row has, a run in their place, or views that a
+            row cannot take.
         ScoreError: so many test videos are known to be missing that no run would be accepted.
         KinetError: a file, a split, labels or a teacher is not there, or a run of a trial's name is another one.
     """
@@ -52,10 +52,15 @@ def _check_init(request: AblationRequest, rows: Sequence[Row]) -> None:
     for backbone, path in request.init:
         if backbone and backbone not in used:
             raise OptionError(f"--init {backbone}=...: no row has this backbone; the table's are {', '.join(used)}")
-        if not path.exists():
+        if find_source_run(path) is not None:
+            raise OptionError(
+                f"--init {path}: a run, and the rows are students of different kinds that no one run fits; give a file "
+                "of ImageNet weights"
+            )
+        if not path.is_file():
             raise CheckpointError(f"--init {path}: no such file; without --init every row starts from random weights")
     for backbone, init in {(row.backbone, request.init_of(row)) for row in rows}:
-        if init is not None and find_source_run(init) is None:
+        if init is not None:
             load_imagenet_weights(build_student(model="tsn", backbone=backbone, num_classes=1), init)
 
 
@@ -70,7 +75,4 @@ def _check_data(workspace: Workspace, request: AblationRequest, recipes: Sequenc
             open_labels(workspace, dataset, records)
         for split in validation_splits:
             select_records(manifest, dataset=dataset, split=split, fold=fold)
-        split = choose_evaluation_split(manifest, dataset, fold)
-        tested, set_aside = select_usable(workspace, manifest, dataset, split, fold)
-        missing = (*set_aside, *list_absent(workspace, manifest, dataset, split, fold))
-        check_missing([video.reason for video in missing], len(tested), request.max_missing)
+        check_test_split(workspace, manifest, dataset, fold, request.max_missing)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +37,15 @@ def views_options(command: F) -> F:
         help="Share of videos that may lack a score; above it exit 1.",
     )
     return segments(crops(max_missing(command)))
+
+
+def refuse_views() -> None:
+    """Raise UsageError where one of `views_options` is given to a command that will test nothing."""
+    context = click.get_current_context()
+    for name in ("segments", "crops", "max_missing"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is of the tests that --folds makes; give --folds too, or leave it out.")
 
 
 def parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:

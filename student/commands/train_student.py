@@ -15,6 +15,7 @@ from student.commands.options import (
     folds_option,
     loader_option,
     recipe_options,
+    refuse_views,
     views_options,
 )
 from student.modality import FLOW_CHANGES
@@ -130,6 +131,7 @@ def train_student(
         )
         click.echo(json.dumps(report.to_json()) if as_json else report.to_text())
         return
+    refuse_views()
     run_dir, summary = train_run(workspace, request, on_start=show_start)
     if as_json:
         click.echo(json.dumps({"run_dir": str(run_dir), **asdict(summary)}))

@@ -1,6 +1,10 @@
 """One command trains and tests a run on each official split; what is done is not done again; the mean is by hand."""
 
 import json
+import os
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +79,9 @@ def test_wrong_folds_are_told(folded: Path, capsys: pytest.CaptureFixture[str]) 
         (2, "without --resume", ["--folds", "1,2", "--resume", "--run", "b"]),
         (2, "numbers with commas between", ["--folds", "1;2"]),
         (1, "fold 3", ["--folds", "1,3"]),
+        (2, "segments: expected at least 3, one window; found 2", ["--folds", "1,2", "--segments", "2"]),
+        (1, "no video in split 'val'", ["--folds", "1,2", "--set", "validation_split=val"]),
+        (2, "--max-missing is of the tests that --folds makes", ["--max-missing", "0.5"]),
     ):
         found, _, err = call(capsys, *command, *more)
         assert found == code, err
@@ -83,3 +90,63 @@ def test_wrong_folds_are_told(folded: Path, capsys: pytest.CaptureFixture[str]) 
     code, _, err = call(capsys, "evaluate", "b", "--workspace", folded, "--dataset", "boxes", "--folds", "1,2")
     assert code == 1
     assert "run b-fold1: not in" in err
+
+
+def test_what_is_wrong_with_a_later_fold_is_told_before_the_first_is_trained(
+    folded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train-student", "--workspace", folded, "--dataset", "boxes", *SMALL, *VIEWS, "--model", "tsn"]
+    several = [*command, "--folds", "1,2", "--run", "b"]
+
+    def refuse(message: str) -> None:
+        code, _, err = call(capsys, *several)
+        assert code == 1 and message in " ".join(err.split()), err
+        assert not (folded / "runs" / "b-fold1").exists()
+
+    manifest = folded / "manifests" / "boxes.csv"
+    whole = manifest.read_text()
+    write_manifest(manifest, [replace(record, fold_splits=("train",)) for record in read_manifest(manifest)])
+    refuse("fold 2: neither a val nor a test split to score on, only train")
+    manifest.write_text(whole)
+    absent = folded / "manifests" / "boxes.missing.csv"
+    absent.write_text("video_id,path,split,reason\ngone,gone.mp4,test,missing\n")
+    refuse("1 of 3 videos have no score ({'missing': 1}), more than the 5.0% allowed")
+    absent.unlink()
+    begun = [*SMALL, "--set", "epochs=1", "--set", "learning_rate=0.5", "--model", "tsn", "--fold", "2"]
+    code, _, err = call(
+        capsys, "train-student", "--workspace", folded, "--dataset", "boxes", *begun, "--run", "b-fold2"
+    )
+    assert code == 0, err
+    refuse("run b-fold2 cannot go on with another configuration")
+
+
+def test_a_kept_test_must_have_the_videos_that_are_asked_for_now(
+    folded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = folded / "manifests" / "boxes.csv"
+    manifest.write_text(manifest.read_text().replace("box0.mp4", "gone.mp4"))
+    command = ["train-student", "--workspace", folded, "--dataset", "boxes", *SMALL, *VIEWS, "--model", "tsn"]
+    command += ["--set", "epochs=1", "--folds", "2", "--run", "b"]
+    for expected, more in ((0, ["--max-missing", "0.5"]), (1, []), (0, ["--max-missing", "0.5"])):
+        code, _, err = call(capsys, *command, *more)
+        assert code == expected, err
+        assert ("1 of 2 videos have no score ({'missing': 1})" in " ".join(err.split())) == bool(expected)
+
+
+def test_interrupted_folds_go_on_by_the_same_command(folded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop_when_begun() -> None:
+        deadline = time.monotonic() + 60
+        while not list(folded.glob("runs/b-fold1/checkpoints/step-*")):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopper = threading.Thread(target=stop_when_begun)
+    stopper.start()
+    command = ["train-student", "--workspace", folded, "--dataset", "boxes", *SMALL, *VIEWS, "--model", "tsn"]
+    code, _, err = call(capsys, *command, "--set", "epochs=500", "--folds", "1,2", "--run", "b")
+    stopper.join()
+    assert code == 143
+    told = " ".join(err.split())
+    assert "b-fold1 was interrupted" in told and "give the same command again" in told and "--resume" not in told

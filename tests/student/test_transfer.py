@@ -110,6 +110,10 @@ def test_a_run_is_named_by_its_folder_a_checkpoint_or_its_name(tmp_path: Path) -
     for init in ("old", "runs/old"):
         assert locate_init(Workspace(tmp_path), Path(init)) == run_dir
     assert locate_init(Workspace(tmp_path), Path("imagenet.pth")) == Path("imagenet.pth").absolute()
+    gone = run_dir.with_name("gone")
+    for init in ("gone", "runs/gone"):
+        assert locate_init(Workspace(tmp_path), Path(init), str(gone)) == gone
+        assert locate_init(Workspace(tmp_path), Path(init), str(run_dir)) == Path(init).absolute()
     student = make_student(recipe, 2, seed=1)
     report = load_initial_weights(student, make_config(recipe, 2, best), ["a", "b"])
     assert report is not None
@@ -215,8 +219,9 @@ def test_a_run_transfers_to_a_data_set_without_labels(
     assert torch.equal(first["model"][norm], second["model"][norm])
     shutil.rmtree(workspace / "runs" / "first")
     again = ["--dataset", "others", "--run", "second", "--resume", "--loader-workers", "0"]
-    code, _, err = call(capsys, "train-student", "--workspace", workspace, *again)
-    assert code == 0, err
+    for more in ([], ["--init", "runs/first"]):
+        code, _, err = call(capsys, "train-student", "--workspace", workspace, *again, *more)
+        assert code == 0, err
     code, out, err = call(
         capsys, "evaluate", "second", "--dataset", "others", "--workspace", workspace, "--segments", "3",
         "--crops", "1", "--loader-workers", "0", "--json",

@@ -88,6 +88,11 @@ def test_initial_weights_are_looked_for_before_the_first_run(
     assert code == 1 and "--init /nonexistent.pth: no such file" in err
     code, _, err = ablate(capsys, workspace, "--table", "3", "--init", "/a=b/none.pth")
     assert code == 1 and "--init /a=b/none.pth: no such file" in err
+    run_dir = workspace / "old"
+    run_dir.mkdir()
+    (run_dir / CONFIG_FILE).touch()
+    code, _, err = ablate(capsys, workspace, "--table", "3", "--init", str(run_dir))
+    assert code == 2 and f"--init {run_dir}: a run" in " ".join(err.split())
     assert not (workspace / "runs").exists()
 
 
