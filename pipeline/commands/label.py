@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--videos-per-shard",
     type=click.IntRange(1),
-    help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of its teachers, without decoding]",
+    help="Fixed at the first start.  "
+    "[default: 128, or fewer: about ten minutes of a worker's teachers, without decoding]",
 )
 @teachers_option
 @labelling_options

@@ -77,8 +77,8 @@ class LocalPool:
             history = read_history(journal_path, IN_PROCESS)
         except (WorkspaceError, OSError) as error:
             return (
-                f"shard {task.name}: a teacher gave nothing for {seconds:.0f} s, and the journal cannot tell the next "
-                f"run: {error}"
+                f"shard {task.name}: a teacher, or flow, gave nothing for {seconds:.0f} s, and the journal cannot tell "
+                f"the next run: {error}"
             )
         videos = ", ".join(sorted({*history.suspects, *history.condemned})) or "plain frames"
         return (
