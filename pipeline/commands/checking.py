@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import (
-    LabellingChoice,
-    choose_begun_teachers,
-    choose_product,
-    choose_settings,
-    run_labelling,
-    watch,
-)
+from pipeline.commands.labelling import choose_begun_teachers, choose_product, choose_settings, run_labelling, watch
+from pipeline.commands.labelling_options import LabellingChoice
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:

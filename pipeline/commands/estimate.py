@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, choose_teachers, labelling_options, open_workers, watch
-from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
+from pipeline.commands.flow_options import flow_options, refuse_flow_options
+from pipeline.commands.labelling import choose_teachers, open_workers, watch
+from pipeline.commands.labelling_options import LabellingChoice, labelling_options, refuse_teacher_options
+from pipeline.options import (
+    dataset_option,
+    debug_option,
+    flow_option,
+    json_option,
+    require_name,
+    teachers_option,
+    workspace_option,
+)
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipeline.flow.settings import FlowSettings
+    from pipeline.label.product import Product
     from pipeline.shards.schema import TeacherKind
 
 
@@ -31,6 +43,8 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of videos.")
 @teachers_option
+@flow_option
+@flow_options
 @labelling_options
 @json_option
 @workspace_option
@@ -42,17 +56,24 @@ def estimate(
     sample_sec: float,
     seed: int,
     teachers: tuple[TeacherKind, ...] | None,
+    flow: bool,
+    method: str,
+    quality: int,
     choice: LabellingChoice,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Label a random sample, then forecast hours, GPU-hours and bytes; give it the options that label will get."""
+    """Label a random sample, then forecast hours, GPU-hours and bytes; give it the options that label will get.
+
+    With --flow the forecast is for extract-flow.
+    """
     from pipeline.datasets import load_split
+    from pipeline.flow.settings import FlowSettings
     from pipeline.label.estimate import SampleRequest, estimate_labelling
     from pipeline.label.sample_folder import sample_folder
-    from pipeline.shards.schema import BOTH_TEACHERS
     from pipeline.signals import interruptible
 
+    product = _choose_product(workspace, choice, teachers, FlowSettings(method, quality) if flow else None)
     records = load_split(workspace, dataset, split)
     request = SampleRequest(sample_videos, sample_sec, seed)
     # In the workspace: the disk that the shards will go to, and a folder that every node of a cluster sees.
@@ -60,8 +81,24 @@ def estimate(
         # Twice: while the workers start, and again (in `watch`) once Ray has put its own handlers in place.
         interruptible("nothing was changed"),
         sample_folder(workspace.root) as folder,
-        open_workers(folder, choose_teachers(workspace, choice, teachers or BOTH_TEACHERS), choice) as pool,
+        open_workers(folder, product, choice) as pool,
         watch(f"estimate {dataset}", "videos", choice) as display,
     ):
         result = estimate_labelling(dataset, records, pool, folder, request, display.show)
     click.echo(json.dumps(result.as_json()) if as_json else result.as_text())
+
+
+def _choose_product(
+    workspace: Workspace,
+    choice: LabellingChoice,
+    teachers: tuple[TeacherKind, ...] | None,
+    flow: FlowSettings | None,
+) -> Product:
+    """Return what is to be forecast; options of the other product are refused."""
+    from pipeline.shards.schema import BOTH_TEACHERS
+
+    if flow is None:
+        refuse_flow_options()
+        return choose_teachers(workspace, choice, teachers or BOTH_TEACHERS)
+    refuse_teacher_options()
+    return flow

@@ -6,7 +6,9 @@ import json
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, run_labelling, worker_options
+from pipeline.commands.flow_options import flow_options
+from pipeline.commands.labelling import run_labelling
+from pipeline.commands.labelling_options import LabellingChoice, worker_options
 from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
 
@@ -19,14 +21,7 @@ from pipeline.workspace import Workspace
     type=click.IntRange(1),
     help="Fixed at the first start.  [default: 128, or fewer: about ten minutes of a worker's flow, without decoding]",
 )
-@click.option(
-    "--method",
-    type=click.Choice(["tvl1", "tvl1-fast", "dis"]),
-    default="tvl1",
-    show_default=True,
-    help="TV-L1 as in the papers, TV-L1 with fewer steps, or DIS, which is far faster.",
-)
-@click.option("--quality", type=click.IntRange(1, 100), default=90, show_default=True, help="Of the JPEG streams.")
+@flow_options
 @worker_options
 @json_option
 @workspace_option

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import LabellingChoice, choose_teachers, labelling_options, run_labelling
+from pipeline.commands.labelling import choose_teachers, run_labelling
+from pipeline.commands.labelling_options import LabellingChoice, labelling_options
 from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 

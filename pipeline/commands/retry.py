@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import (
-    LabellingChoice,
-    choose_product,
-    labelling_options,
-    refuse_teacher_options,
-    run_labelling,
-)
+from pipeline.commands.labelling import choose_product, run_labelling
+from pipeline.commands.labelling_options import LabellingChoice, labelling_options, refuse_teacher_options
 from pipeline.errors import Reason
 from pipeline.options import (
     dataset_option,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.checking import CheckedSet, check_set, label_sample, repair_bad
-from pipeline.commands.labelling import LabellingChoice, labelling_options, refuse_teacher_options
+from pipeline.commands.labelling_options import LabellingChoice, labelling_options, refuse_teacher_options
 from pipeline.options import dataset_option, debug_option, flow_option, json_option, teachers_option, workspace_option
 from pipeline.workspace import Workspace
 

@@ -160,3 +160,26 @@ def test_a_killed_run_goes_on_to_identical_shards(tmp_path: Path, capsys: pytest
     assert 0 < len(list(shards_dir.glob("train-*.json"))) < 3
     assert run(extract_arguments(root), capsys)[0] == 0
     assert shard_bytes(root) == shard_bytes(tmp_path / "whole")
+
+
+def test_an_estimate_is_of_the_flow_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_videos(tmp_path)
+    place = ["--workspace", str(tmp_path), "--dataset", "mix"]
+    forecast = ["estimate", *place, "--flow", "--method", "dis", "--workers", "0", "--sample-videos", "7", "--json"]
+    code, out, err = run(forecast, capsys)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["frames"]["estimate"] == found["sample"]["frames"] == sum(LENGTHS)
+    assert not Workspace(tmp_path).flow_shards_dir("mix").exists()
+
+    assert run([*extract_arguments(tmp_path), "--json"], capsys)[0] == 0
+    stored = sum(map(len, shard_bytes(tmp_path).values()))
+    assert found["bytes"]["estimate"] == pytest.approx(stored, rel=0.35)
+
+    for options, message in (
+        (["--method", "dis"], "--method is of optical flow; give --flow too"),
+        (["--flow", "--teachers", "human"], "--flow and --teachers: flow has no teachers"),
+    ):
+        code, _, err = run(["estimate", *place, *options], capsys)
+        assert code == 2
+        assert message in err
