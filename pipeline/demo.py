@@ -41,8 +41,8 @@ class DemoSettings:
     num_teacher_images: int = 240
     num_teacher_val_images: int = 48
     teacher_input: str = "64x88"
-    human_teacher_minutes: float = 1.2
-    scene_teacher_minutes: float = 0.8
+    human_teacher_minutes: float = 1.1
+    scene_teacher_minutes: float = 0.7
     student_input: int = 64
     student_epochs: int = 20
     seed: int = 0
