@@ -3,10 +3,11 @@
 import time
 from collections.abc import Sequence
 
+# Before decord, which loads a BLAS of its own that PyTorch would otherwise call, and crash in.
+import torch  # isort: skip
 import decord
 import h5py
 import numpy as np
-import torch
 from contest import read_task, report
 from cpu_clock import CpuClock
 from torch.utils.data import DataLoader, Dataset

@@ -7,7 +7,6 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import decord
 import numpy as np
 import ray
 import torch
@@ -23,6 +22,9 @@ FRAMES_PER_BLOCK = 64
 
 def decode(batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """Decode whole videos; yields frames uint8 [n, 256, 340, 3] with their video's id, some at a time."""
+    # After PyTorch: decord loads a BLAS of its own that PyTorch would otherwise call, and crash in.
+    import decord
+
     for video_id, path in zip(batch["video_id"], batch["path"], strict=True):
         reader = decord.VideoReader(str(path), width=FRAME_WIDTH, height=FRAME_HEIGHT, num_threads=1)
         for start in range(0, len(reader), FRAMES_PER_BLOCK):

@@ -7,26 +7,21 @@ ahead: so are the bytes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import deflate
 import h5py
 import numpy as np
-import numpy.typing as npt
 import zstandard
 
 from pipeline.errors import WorkspaceError
+from pipeline.shards.mask_chunks import ZSTD_LEVEL, Packed, compressor
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
 
-# libdeflate at this level makes masks a third smaller than zlib at HDF5's usual 4, in less time.
-_GZIP_LEVEL = 6
-_ZSTD_LEVEL = 3
 # What is on its way to the disk: 16 chunks of 174 kB.
 _MAX_WAITING = 16
-
-Packed = npt.NDArray[np.uint8]
 
 
 class MaskColumn:
@@ -43,7 +38,7 @@ class MaskColumn:
 
     def __init__(self, file: h5py.File, mask_bytes: int, compression: Compression, num_threads: int = 1) -> None:
         self._dataset = _create(file, mask_bytes, compression)
-        self._compress = _compressor(compression)
+        self._compress = compressor(compression)
         self._loose = np.empty((0, mask_bytes), np.uint8)
         self._rows = 0  # in whole chunks that were handed to the threads
         self._stored = 0  # rows in the file
@@ -99,7 +94,7 @@ class MaskColumn:
             with _environment_blamed():
                 content = self._waiting.popleft().result()
             self._dataset.resize(self._stored + MASK_CHUNK_FRAMES, axis=0)
-            self._dataset.id.write_direct_chunk((self._stored, 0), content + fletcher32(content))
+            self._dataset.id.write_direct_chunk((self._stored, 0), content)
             self._stored += MASK_CHUNK_FRAMES
 
 
@@ -115,29 +110,12 @@ def _environment_blamed() -> Iterator[None]:
         ) from error
 
 
-def fletcher32(content: bytes) -> bytes:
-    """Return HDF5's checksum of some bytes, as its filter appends it: big-endian words, the sums modulo 65,535."""
-    words = np.frombuffer(content + b"\0" * (len(content) % 2), ">u2").astype(np.int64)
-    first = int(words.sum())
-    second = int(words @ np.arange(len(words), 0, -1))
-    # Folding the carries back in, as HDF5 does, leaves 65,535 where the remainder of a sum above 0 is 0.
-    low, high = ((total - 1) % 0xFFFF + 1 if total else 0 for total in (first, second))
-    return (high << 16 | low).to_bytes(4, "little")
-
-
-def _compressor(compression: Compression) -> Callable[[bytes], bytes]:
-    if compression == "gzip":
-        return lambda content: bytes(deflate.zlib_compress(content, _GZIP_LEVEL))
-    # One for each call: a compressor is for one thread.
-    return lambda content: zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
-
-
 def _create(file: h5py.File, mask_bytes: int, compression: Compression) -> h5py.Dataset:
     """Make the data set; its filters say how to read, their levels hold for nobody."""
     if compression == "zstd":
         import hdf5plugin
 
-        filters = dict(hdf5plugin.Zstd(clevel=_ZSTD_LEVEL))
+        filters = dict(hdf5plugin.Zstd(clevel=ZSTD_LEVEL))
     else:
         filters = {"compression": "gzip", "compression_opts": 4}
     return file.create_dataset(

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.shards.cache import FileDigest, local_shard
+from pipeline.shards.mask_chunks import ZSTD_FILTER_ID, MaskChunks
 from pipeline.shards.receipts import digest_of, load_receipt_json, receipt_path_of
 from pipeline.shards.repair_hint import repair_hint
 from pipeline.shards.schema import (
     BOTH_TEACHERS,
     COLUMN_CHUNK_FRAMES,
     HEADER_FIELDS,
-    MASK_CHUNK_FRAMES,
     SCHEMA_VERSION,
     ShardHeader,
     TeacherKind,
@@ -27,7 +27,6 @@ from pipeline.shards.schema import (
 )
 from pipeline.store import is_local, locate
 
-_ZSTD_FILTER_ID = 32015
 _OPTIONAL_FIELDS = (*(f"{kind}_teacher" for kind in BOTH_TEACHERS), "flow")
 
 # What h5py raises for a damaged file, by where the damage lies.
@@ -88,8 +87,7 @@ class ShardReader:
                     name: self._open_column(name) for name in _column_names(self.teachers, self.has_flow)
                 }
                 self._flow_ends = self._read_flow_ends() if self.has_flow else None
-                if "mask" in self._frame_columns:
-                    load_filters(self._frame_columns["mask"])
+                self._masks = MaskChunks(self._open_column("mask")) if "human" in self.teachers else None
                 if len(self._offsets) != len(self.video_ids) + 1:
                     raise ValueError(f"{len(self._offsets)} offsets for {len(self.video_ids)} videos")
         except ShardError:
@@ -141,12 +139,12 @@ class ShardReader:
         rows = unique + start
         with self._damage_named():
             found = {
-                name: _read_rows(column, rows, MASK_CHUNK_FRAMES if name == "mask" else COLUMN_CHUNK_FRAMES)
-                for name, column in self._frame_columns.items()
+                name: _read_rows(column, rows, COLUMN_CHUNK_FRAMES) for name, column in self._frame_columns.items()
             }
+            packed = None if self._masks is None else self._masks.read_rows(rows)
             flows = self._read_flows(rows)
-        if "mask" in found:
-            pixels = np.unpackbits(found["mask"], axis=1).view(np.bool_)
+        if packed is not None:
+            pixels = np.unpackbits(packed, axis=1).view(np.bool_)
             found["mask"] = pixels.reshape(-1, self._height, self._width)
         found = {name: values[inverse] for name, values in found.items()}
         return FrameLabels(
@@ -256,17 +254,16 @@ def read_header(file: h5py.File) -> ShardHeader:
 
 
 def _column_names(teachers: Sequence[TeacherKind], has_flow: bool) -> tuple[str, ...]:
-    """Name the per-frame data sets of a shard that has the labels of these teachers, or flow."""
-    masks = ("mask",) if "human" in teachers else ()
+    """Name the per-frame data sets, masks aside, of a shard that has the labels of these teachers, or flow."""
     scenes = ("scene_index", "scene_prob") if "scene" in teachers else ()
     flows = ("flow_size",) if has_flow else ()
-    return (*masks, *scenes, *flows, "valid", "frame_hash")
+    return (*scenes, *flows, "valid", "frame_hash")
 
 
 def load_filters(mask: h5py.h5d.DatasetID) -> None:
     """Load the zstd filter where the masks need it; it is not part of HDF5 itself."""
     plist = mask.get_create_plist()
-    if any(plist.get_filter(position)[0] == _ZSTD_FILTER_ID for position in range(plist.get_nfilters())):
+    if any(plist.get_filter(position)[0] == ZSTD_FILTER_ID for position in range(plist.get_nfilters())):
         import hdf5plugin  # noqa: F401  (registers the filter)
 
 

@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.errors import WorkspaceError
+from pipeline.errors import ShardError, WorkspaceError
 from pipeline.label.journal import JournalHistory, ShardJournal, read_history
 from pipeline.shards import ShardWriter, open_shard
 from pipeline.shards.columns import pack_masks
-from pipeline.shards.mask_column import fletcher32
+from pipeline.shards.mask_chunks import fletcher32
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
 from tests.pipeline.shards.made import append, assert_same, make_header, make_labels
@@ -57,8 +57,9 @@ def test_threads_and_packed_masks_change_no_byte(tmp_path: Path, compression: Co
         assert np.array_equal(file["mask"][:], masks)
 
 
-def test_a_flipped_bit_in_any_chunk_is_found(tmp_path: Path) -> None:
-    content, masks = write(tmp_path / "whole.h5", "gzip")
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_flipped_bit_in_any_chunk_is_found(tmp_path: Path, compression: Compression) -> None:
+    content, masks = write(tmp_path / "whole.h5", compression)
     with h5py.File(tmp_path / "whole.h5") as file:
         chunks = [file["mask"].id.get_chunk_info(i) for i in range(file["mask"].id.get_num_chunks())]
     assert len(chunks) == -(-len(masks) // MASK_CHUNK_FRAMES)
@@ -69,6 +70,9 @@ def test_a_flipped_bit_in_any_chunk_is_found(tmp_path: Path) -> None:
         path.write_bytes(hurt)
         with h5py.File(path) as file, pytest.raises(OSError):
             file["mask"][chunk.chunk_offset[0]]
+        with open_shard(path) as shard, pytest.raises(ShardError, match=r"damaged .*wrong checksum of the masks"):
+            for video_id in shard.video_ids:
+                shard.read(video_id, range(shard.num_frames(video_id)))
 
 
 def test_masks_that_hdf5_compressed_itself_are_read(tmp_path: Path) -> None:
