@@ -30,6 +30,7 @@ from pipeline.label.pools import open_pool
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
+from pipeline.malloc import keep_freed_memory
 from pipeline.processors import count_processors, let_waiting_threads_sleep
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
@@ -94,6 +95,7 @@ def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, setting
 def main() -> None:
     # As in a worker, and as there before torch is loaded.
     let_waiting_threads_sleep()
+    keep_freed_memory()
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

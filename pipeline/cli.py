@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import InterruptedRun, KinetError, OptionError
+from pipeline.malloc import keep_freed_memory
 from pipeline.options import debug_option, workspace_option
 from pipeline.processors import let_waiting_threads_sleep
 
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a KinetError becomes one line on stderr and its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     let_waiting_threads_sleep()
+    keep_freed_memory()
     try:
         cli.main(args=arguments, prog_name="kinet-pipeline", standalone_mode=False)
     except click.ClickException as error:

@@ -11,6 +11,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 
 from pipeline.errors import KinetError
+from pipeline.malloc import ONE_ARENA
 
 # Set by `ray job submit` for the command that it runs.
 _JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -29,7 +30,7 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
         KinetError: no cluster answers at the address, or Ray does not start.
     """
     # Within `ray job submit` the job's own runtime environment holds, and Ray takes no second working directory.
-    runtime_env = {} if _JOB_CONFIG_VARIABLE in os.environ else {"working_dir": empty_dir}
+    runtime_env = {} if _JOB_CONFIG_VARIABLE in os.environ else {"working_dir": empty_dir, "env_vars": dict(ONE_ARENA)}
     try:
         if address is None:
             ray.init(

@@ -16,6 +16,7 @@ from pipeline.label.metrics import NoMetrics, WorkerMetrics
 from pipeline.label.product import FrameRows, LoadedProduct, Product
 from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
+from pipeline.malloc import keep_freed_memory
 from pipeline.processors import let_waiting_threads_sleep
 from pipeline.shards import Receipt
 from pipeline.shards.schema import SCHEMA_VERSION
@@ -110,6 +111,7 @@ class ShardWorker:
     def _load(self) -> LoadedProduct:
         if self._loaded is None:
             let_waiting_threads_sleep()
+            keep_freed_memory()
             self._loaded = self._product.load(self._settings, self._num_cpus)
         return self._loaded
 

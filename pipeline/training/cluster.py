@@ -24,6 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from pipeline.errors import KinetError
+from pipeline.malloc import keep_freed_memory
 from pipeline.processors import count_processors
 from pipeline.ray_cluster import connect, share_processors
 from pipeline.signals import interruptible
@@ -121,6 +122,7 @@ def _make_trainer(train: Callable[[World, torch.device], None], cluster: TrainCl
 
 def _train_in_worker(config: dict[str, Any]) -> None:
     """What Ray Train calls on each worker."""
+    keep_freed_memory()
     context = get_context()
     world = World(context.get_world_rank(), context.get_world_size())
     device = get_device()

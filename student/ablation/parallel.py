@@ -16,6 +16,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import InterruptedRun, KinetError
+from pipeline.malloc import keep_freed_memory
 from pipeline.processors import count_processors
 from pipeline.ray_cluster import connect, share_processors
 from pipeline.signals import interruptible
@@ -108,6 +109,7 @@ def _gpus_per_run(cluster: TrialCluster) -> float:
 
 def _run_in_worker(workspace: Workspace, request: AblationRequest, trial: Trial, num_cpus: int) -> Outcome:
     """What Ray calls on a worker."""
+    keep_freed_memory()
     torch.set_num_threads(num_cpus)
     try:
         return attempt_trial(workspace, request, trial)
