@@ -3,7 +3,7 @@
 Compressed and checked here, by libraries that are quicker than HDF5's filters and let Python's lock go.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import deflate
@@ -84,6 +84,12 @@ class MaskChunks:
             wanted = chunks == chunk
             found[wanted] = self._read_chunk(start)[rows[wanted] - start]
         return found
+
+    def read_all(self) -> Iterator[Packed]:
+        """Read every chunk's rows, in order: uint8 [n, mask_bytes]; raises ValueError likewise."""
+        num_rows = self._dataset.shape[0]
+        for start in range(0, num_rows, MASK_CHUNK_FRAMES):
+            yield self._read_chunk(start)[: num_rows - start]
 
     def _read_chunk(self, start: int) -> Packed:
         """Return the chunk that begins with a row; the last one is filled up."""

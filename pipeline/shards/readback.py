@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.shards.columns import probability_fault
-from pipeline.shards.reader import H5_FAULTS, load_filters, read_header
+from pipeline.shards.mask_chunks import MaskChunks
+from pipeline.shards.reader import H5_FAULTS, read_header
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES, ShardHeader, VideoStatus
 
 _READ_FRAMES = 16 * MASK_CHUNK_FRAMES
@@ -38,8 +39,6 @@ def find_content_faults(path: Path, expected: ExpectedContent) -> list[str]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             header = read_header(file)
-            if header.has_masks:
-                load_filters(file["mask"].id)
             found = dataclasses.asdict(header)
             faults = [
                 f"attribute {name} is {found[name]!r}, expected {value!r}"
@@ -84,7 +83,8 @@ def _frame_faults(file: h5py.File, header: ShardHeader, frames: int) -> list[str
     for mask in masks.values():
         if mask.shape[1:] != (header.mask_bytes,):
             faults.append(f"mask rows are {mask.shape[1:]} bytes, expected {header.mask_bytes}")
-        _read_every_chunk(mask)
+        for _ in MaskChunks(mask.id).read_all():
+            pass  # a wrong checksum, or what cannot be decompressed, raises ValueError
     return faults
 
 
@@ -115,11 +115,3 @@ def _flow_faults(flow_sizes: npt.NDArray[np.uint32], flow: h5py.Dataset) -> list
         ):
             return ["flow holds something else than JPEG streams"]
     return []
-
-
-def _read_every_chunk(mask: h5py.Dataset) -> None:
-    """Decompress every mask chunk; a wrong checksum raises OSError."""
-    buffer = np.empty((_READ_FRAMES, mask.shape[1]), np.uint8)
-    for start in range(0, mask.shape[0], _READ_FRAMES):
-        stop = min(start + _READ_FRAMES, mask.shape[0])
-        mask.read_direct(buffer, np.s_[start:stop], np.s_[: stop - start])

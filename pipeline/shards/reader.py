@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.shards.cache import FileDigest, local_shard
-from pipeline.shards.mask_chunks import ZSTD_FILTER_ID, MaskChunks
+from pipeline.shards.mask_chunks import MaskChunks
 from pipeline.shards.receipts import digest_of, load_receipt_json, receipt_path_of
 from pipeline.shards.repair_hint import repair_hint
 from pipeline.shards.schema import (
@@ -258,13 +258,6 @@ def _column_names(teachers: Sequence[TeacherKind], has_flow: bool) -> tuple[str,
     scenes = ("scene_index", "scene_prob") if "scene" in teachers else ()
     flows = ("flow_size",) if has_flow else ()
     return (*scenes, *flows, "valid", "frame_hash")
-
-
-def load_filters(mask: h5py.h5d.DatasetID) -> None:
-    """Load the zstd filter where the masks need it; it is not part of HDF5 itself."""
-    plist = mask.get_create_plist()
-    if any(plist.get_filter(position)[0] == ZSTD_FILTER_ID for position in range(plist.get_nfilters())):
-        import hdf5plugin  # noqa: F401  (registers the filter)
 
 
 def _read_rows(column: h5py.h5d.DatasetID, rows: npt.NDArray[np.int64], chunk_rows: int) -> npt.NDArray[Any]:

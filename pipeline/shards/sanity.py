@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.shards.reader import load_filters
-from pipeline.shards.schema import MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES
+from pipeline.shards.mask_chunks import MaskChunks
+from pipeline.shards.schema import NUM_SCENE_CLASSES
 
 # Beyond these a data set's labels are not to be believed without a look at them.
 MAX_EMPTY_SHARE = 0.95
@@ -23,8 +23,6 @@ MAX_FULL_SHARE = 0.05
 MIN_SCENE_ENTROPY_BITS = 0.5
 # Fewer videos may well look alike.
 MIN_VIDEOS = 8
-
-_READ_FRAMES = 16 * MASK_CHUNK_FRAMES
 
 
 @dataclass(frozen=True)
@@ -157,12 +155,12 @@ def _constant_outputs(figures: LabelFigures) -> list[str]:
 
 def _measure_masks(mask: h5py.Dataset) -> tuple[npt.NDArray[np.int64], str | None]:
     """Count each mask's pixels of people; return the digest of the only mask where all are the same."""
-    load_filters(mask.id)
-    covered = np.empty(len(mask), np.int64)
-    first = mask[:1]
-    same = len(mask) > 0
-    for start in range(0, len(mask), _READ_FRAMES):
-        rows = mask[start : start + _READ_FRAMES]
-        covered[start : start + len(rows)] = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
+    covered = [np.empty(0, np.int64)]
+    first: npt.NDArray[np.uint8] | None = None
+    same = True
+    for rows in MaskChunks(mask.id).read_all():
+        covered.append(np.bitwise_count(rows).sum(axis=1, dtype=np.int64))
+        first = rows[:1] if first is None else first
         same = same and bool((rows == first).all())
-    return covered, hashlib.sha256(first.tobytes()).hexdigest() if same else None
+    digest = hashlib.sha256(first.tobytes()).hexdigest() if first is not None and same else None
+    return np.concatenate(covered), digest
