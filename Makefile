@@ -17,9 +17,9 @@ $(VENV)/.ready: setup.cfg pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/kinet-pipeline demo --workspace $(DEMO_DIR)
 
-# Two at a time, a file's tests in one process; more threads for torch would only be in each other's way.
+# Two test processes, see tests/conftest.py; more threads for torch would only be in each other's way.
 test: venv
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 $(PYTEST_ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -1,11 +1,10 @@
 """What every test has: Ray clusters one at a time, also where tests run in several processes."""
 
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from pipeline.processors import let_waiting_threads_sleep
 
@@ -17,18 +16,24 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 REPOSITORY = Path(__file__).parents[1]
 
 
+class OneProcessForRay(LoadFileScheduling):
+    """With several test processes, a file's tests go to one, and all files that start Ray clusters to the same one.
+
+    Clusters that start side by side on two cores meet each other's ports and each other's timeouts.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "ray" if "pytest.mark.ray" in (REPOSITORY / file).read_text() else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProcessForRay:
+    return OneProcessForRay(config, log)
+
+
 @pytest.fixture(autouse=True)
-def one_ray_cluster_at_a_time(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Clusters that start side by side on two cores meet each other's ports and each other's timeouts."""
-    if request.node.get_closest_marker("ray") is None:
-        yield
-        return
-    # Its workers import the tests' own teachers.
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    # With several test processes each has a folder of its own below one that they share.
-    shared = tmp_path_factory.getbasetemp().parent
-    with (shared / "ray.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def workers_find_the_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's workers import the tests' own teachers."""
+    if request.node.get_closest_marker("ray") is not None:
+        monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
