@@ -97,6 +97,8 @@ def load_latest_checkpoint(checkpoint_dir: Path, *, device: torch.device | str =
             return load_checkpoint(path, device=device)
         except CheckpointError as error:
             if path == newest_first[-1]:
-                raise
+                raise CheckpointError(
+                    f"{error}, or start a new run: none of this run's checkpoints is whole"
+                ) from error
             logger.warning("%s; taking the one before", error)
     return None

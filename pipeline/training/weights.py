@@ -3,6 +3,8 @@
 import pickle
 import struct
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import safetensors
@@ -15,9 +17,11 @@ from pipeline.errors import CheckpointError
 # Under which keys training programs keep the weights in their checkpoints, and what DataParallel puts before names.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 PARALLEL_PREFIX = "module."
+WAY_OUT = "put an intact copy in its place"
 
 _DAMAGED = (
     safetensors.SafetensorError,
+    zipfile.BadZipFile,
     RuntimeError,
     EOFError,
     OSError,
@@ -57,12 +61,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def read_plain_file(path: Path, *, device: torch.device | str = "cpu") -> object:
     """Read whatever plain data (tensors, numbers, strings, lists, dictionaries) a file holds.
 
+    What `torch.save` writes carries checksums, which `torch.load` does not look at and this does; safetensors and
+    PyTorch's files from before 1.6 carry none.
+
     Raises:
         CheckpointError: the file is missing or damaged, or holds code.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
+        _check_sums(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path, device=str(device))
         with warnings.catch_warnings():
@@ -75,5 +83,23 @@ def read_plain_file(path: Path, *, device: torch.device | str = "cpu") -> object
             "save its model's state_dict() alone"
         ) from error
     except _DAMAGED as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: damaged or not a weights file ({first_line})") from error
+        first_sentence = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
+        raise CheckpointError(f"{path}: damaged or not a weights file ({first_sentence}); {WAY_OUT}") from error
+
+
+def _check_sums(path: Path) -> None:
+    """Raise CheckpointError where a member of a zip is not what its checksum says.
+
+    PyTorch can be told to write none, and then writes 0 for every member: nothing is known of such a file.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if not any(member.CRC for member in archive.infolist()):
+            return
+        try:
+            damaged = archive.testzip()
+        except (zlib.error, NotImplementedError) as error:
+            raise zipfile.BadZipFile(str(error)) from error
+    if damaged is not None:
+        raise CheckpointError(f"{path}: damaged (checksum of {damaged}); {WAY_OUT}")

@@ -4,6 +4,7 @@ import os
 import pickle
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -61,8 +62,22 @@ def test_a_damaged_newest_one_costs_steps_and_not_the_run(tmp_path: Path, caplog
     assert found["step"] == 3
     assert "damaged" in caplog.text
     first.write_bytes(b"")
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match=r"damaged.*none of this run's checkpoints is whole"):
         load_latest_checkpoint(tmp_path)
+
+
+def test_a_flipped_bit_in_a_tensor_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for step in (3, 4):
+        save_checkpoint({"step": step, "w": torch.full((1000,), 1.5)}, tmp_path, step=step)
+    newest = checkpoint_path(tmp_path, 4)
+    content = bytearray(newest.read_bytes())
+    content[content.find(struct.pack("<4f", *[1.5] * 4)) + 400] ^= 0x10
+    newest.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"step-00000004\.pt: damaged \(checksum of \S+/data/0\); put an intact"):
+        load_checkpoint(newest)
+    found = load_latest_checkpoint(tmp_path)
+    assert found is not None and found["step"] == 3
+    assert "taking the one before" in caplog.text
 
 
 def test_no_checkpoint_is_none_and_another_format_an_error(tmp_path: Path) -> None:
