@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ def disk_fault(path: Path, error: OSError) -> WorkspaceError:
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, and make its file durable and final when the block ends well.
 
-    When the block raises, the temporary file is removed and `path` keeps its old content.
+    When the block raises, the temporary file is removed and `path` keeps its old content. The file has the mode of any
+    new file, also where a library made it for its owner alone.
 
     Raises:
         WorkspaceError: the disk is full or cannot be written.
@@ -42,6 +44,7 @@ def writing(path: Path) -> Iterator[Path]:
     part_path = path.with_name(part_name_of(path))
     try:
         yield part_path
+        _open_to_umask(part_path)
         fsync_file(part_path)
         publish(part_path, path)
     except OSError as error:
@@ -49,6 +52,22 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part_path.unlink(missing_ok=True)
+
+
+def _open_to_umask(path: Path) -> None:
+    """Give a file that its owner alone may use the mode that a new file has in its folder. Raises OSError.
+
+    Safetensors makes such files. A new file is made to see the mode: the umask cannot be read without changing it for
+    all threads, and a folder may have rules of its own.
+    """
+    if path.stat().st_mode & 0o077:
+        return
+    probe_path = path.with_name(part_name_of(path))
+    try:
+        probe_path.touch()
+        path.chmod(stat.S_IMODE(probe_path.stat().st_mode))
+    finally:
+        probe_path.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -1,11 +1,15 @@
 """A file written atomically has its old content or its new one, and nothing is left beside it."""
 
 import hashlib
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
 from pipeline.errors import WorkspaceError
 from pipeline.files import sha256_of_file, write_atomically, writing
@@ -40,6 +44,19 @@ def test_two_writers_of_one_process_number_do_not_meet(tmp_path: Path) -> None:
             second.write_text("second")
         assert path.read_text() == "second"
     assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_library_s_private_file_gets_the_umask_s_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    former = os.umask(0o027)
+    try:
+        with writing(path) as part_path:
+            safetensors.torch.save_file({"a": torch.arange(3)}, part_path)
+        (tmp_path / "usual").touch()
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode) == 0o640
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 TOO_LARGE = """
