@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, TypeAlias
 
 from student.backbones import (
-    CutBackbone,
     cut_bninception,
     cut_inceptionv3,
     cut_resnet18,
@@ -13,13 +12,22 @@ from student.backbones import (
 )
 from student.catalogue import BACKBONES, MODELS
 from student.heads import DEFAULT_DROPOUT
-from student.kinet import DEFAULT_OPTIONS, KINet, make_kinet
+from student.kinet import DEFAULT_OPTIONS, KINET_BUILDERS, KINet
 from student.options import KINetOptions, check_choice
 from student.seeding import seeded
-from student.tsn import TSN, make_tsn
+from student.tsn import TSN, TSN_BUILDERS
 
 if TYPE_CHECKING:
     from student.fixed import FixedBranchKINet, FixedTeachers
+
+_CUTS = {
+    "resnet50": cut_resnet50,
+    "resnet200": cut_resnet200,
+    "bninception": cut_bninception,
+    "inceptionv3": cut_inceptionv3,
+    "resnet18": cut_resnet18,
+    "squeezenet1_1": cut_squeezenet1_1,
+}
 
 Student: TypeAlias = "KINet | TSN | FixedBranchKINet"
 
@@ -56,31 +64,16 @@ def build_student(
     check_choice("backbone", backbone, BACKBONES)
     if model != "tsn" and in_channels != 3:
         raise ValueError(f"in_channels: expected 3 for {model}, which learns from RGB, found {in_channels}; choose tsn")
+    match model:
+        case "tsn":
+            return TSN_BUILDERS[backbone](
+                num_classes, num_segments, dropout=dropout, in_channels=in_channels, seed=seed
+            )
+        case "kinet":
+            return KINET_BUILDERS[backbone](num_classes, num_segments, dropout=dropout, options=options, seed=seed)
+    # The teachers' libraries take seconds to import; the other students do without them.
+    from student.fixed import make_fixed_kinet, paper_teachers
+
     with seeded(seed):
-        cut = _cut(backbone)
-        match model:
-            case "tsn":
-                return make_tsn(cut, num_classes, num_segments, dropout, in_channels)
-            case "kinet":
-                return make_kinet(cut, num_classes, num_segments, dropout, options)
-        # The teachers' libraries take seconds to import; the other students do without them.
-        from student.fixed import make_fixed_kinet, paper_teachers
-
+        cut = _CUTS[backbone]()
         return make_fixed_kinet(cut, num_classes, num_segments, dropout, options, teachers or paper_teachers())
-
-
-def _cut(backbone: str) -> CutBackbone:
-    match backbone:
-        case "resnet50":
-            return cut_resnet50()
-        case "resnet200":
-            return cut_resnet200()
-        case "bninception":
-            return cut_bninception()
-        case "inceptionv3":
-            return cut_inceptionv3()
-        case "resnet18":
-            return cut_resnet18()
-        case "squeezenet1_1":
-            return cut_squeezenet1_1()
-    raise AssertionError(f"{backbone} passed the check, but has no network")

@@ -7,6 +7,7 @@ from student.backbones import (
     cut_inceptionv3,
     cut_resnet18,
     cut_resnet50,
+    cut_resnet200,
     cut_squeezenet1_1,
 )
 from student.cbi import AuxiliaryIntegration, CrossBranchIntegration
@@ -18,11 +19,13 @@ from student.seeding import seeded
 from student.three_branches import KINet
 
 __all__ = [
+    "KINET_BUILDERS",
     "KINet",
     "kinet_bninception",
     "kinet_inceptionv3",
     "kinet_resnet18",
     "kinet_resnet50",
+    "kinet_resnet200",
     "kinet_squeezenet1_1",
     "make_akg",
     "make_kinet",
@@ -51,6 +54,19 @@ def kinet_resnet50(
     """
     with seeded(seed):
         return make_kinet(cut_resnet50(), num_classes, num_segments, dropout, options)
+
+
+def kinet_resnet200(
+    num_classes: int,
+    num_segments: int = 3,
+    *,
+    dropout: float = DEFAULT_DROPOUT,
+    options: KINetOptions = DEFAULT_OPTIONS,
+    seed: int = 0,
+) -> KINet:
+    """Build KINet on ResNet-200; arguments as of `kinet_resnet50`."""
+    with seeded(seed):
+        return make_kinet(cut_resnet200(), num_classes, num_segments, dropout, options)
 
 
 def kinet_bninception(
@@ -103,6 +119,17 @@ def kinet_squeezenet1_1(
     """Build KINet on SqueezeNet 1.1, for small machines; arguments as of `kinet_resnet50`."""
     with seeded(seed):
         return make_kinet(cut_squeezenet1_1(), num_classes, num_segments, dropout, options)
+
+
+KINET_BUILDERS = {
+    "resnet50": kinet_resnet50,
+    "resnet200": kinet_resnet200,
+    "bninception": kinet_bninception,
+    "inceptionv3": kinet_inceptionv3,
+    "resnet18": kinet_resnet18,
+    "squeezenet1_1": kinet_squeezenet1_1,
+}
+"""By the backbone's name; `student.build.build_student` builds by them."""
 
 
 def make_kinet(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, options: KINetOptions) -> KINet:

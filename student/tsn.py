@@ -125,6 +125,17 @@ def tsn_squeezenet1_1(
         return make_tsn(cut_squeezenet1_1(), num_classes, num_segments, dropout, in_channels)
 
 
+TSN_BUILDERS = {
+    "resnet50": tsn_resnet50,
+    "resnet200": tsn_resnet200,
+    "bninception": tsn_bninception,
+    "inceptionv3": tsn_inceptionv3,
+    "resnet18": tsn_resnet18,
+    "squeezenet1_1": tsn_squeezenet1_1,
+}
+"""By the backbone's name; `student.build.build_student` builds by them."""
+
+
 def make_tsn(cut: CutBackbone, num_classes: int, num_segments: int, dropout: float, in_channels: int) -> TSN:
     """Put TSN together from a backbone; arguments as of `tsn_resnet50`. The start is torch's global generator's."""
     if num_segments < 1:

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from student.build import BACKBONES, build_student
+import student.kinet
+import student.tsn
+from student.build import build_student
+from student.catalogue import BACKBONES
 from student.cbi import CrossBranchIntegration
 from student.kinet import KINet, kinet_resnet18, kinet_resnet50, kinet_squeezenet1_1
 from student.options import KINetOptions
@@ -34,6 +37,18 @@ def test_kinet_resnet50_has_the_papers_size() -> None:
     assert count_parameters(kinet_resnet50(400).to_inference()) == 61_672_656
     full = kinet_resnet50(400, options=KINetOptions(cbi_width="full")).to_inference()
     assert count_parameters(full) == 76_429_776
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_has_builders_of_its_name_that_build_what_the_command_trains(backbone: str) -> None:
+    for module, model in ((student.kinet, "kinet"), (student.tsn, "tsn")):
+        with torch.device("meta"):
+            named = getattr(module, f"{model}_{backbone}")(CLASSES)
+            trained = build_student(model=model, backbone=backbone, num_classes=CLASSES)
+        shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (named, trained)]
+        assert (
+            shapes[0] == shapes[1] and named.normalisation == trained.normalisation == BACKBONES[backbone].normalisation
+        )
 
 
 @pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "resnet200"])
