@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from manifests.atomic import publish
+from manifests.folds import fold_columns
 from manifests.record import VideoRecord
 
 # Enough to hide a network file system's latency; on a local disk one thread would do as well.
@@ -35,6 +36,7 @@ class MissingVideo:
         expected_path: where the file was looked for, or where the unusable file lies.
         reason: the typed reason under which it is counted.
         split, class_name: as it would stand in the manifest; empty where unknown.
+        fold_splits: the split in fold 2, 3, ... of a data set with several folds; () where it has one, or is unknown.
     """
 
     video_id: str
@@ -42,11 +44,12 @@ class MissingVideo:
     reason: MissingReason
     split: str = ""
     class_name: str = ""
+    fold_splits: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, record: VideoRecord, reason: MissingReason) -> "MissingVideo":
         """Make the entry of a record that cannot stand in the manifest."""
-        return cls(record.video_id, record.path, reason, record.split, record.class_name)
+        return cls(record.video_id, record.path, reason, record.split, record.class_name, record.fold_splits)
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,27 @@ def make_draft(candidates: Sequence[VideoRecord], missing: Sequence[MissingVideo
 
 
 def write_missing(path: Path, missing: Sequence[MissingVideo]) -> None:
-    """Write the list as CSV ``video_id,path,split,class_name,reason``; names that are not UTF-8 appear escaped."""
+    """Write the list as CSV ``video_id,path,split,class_name,reason[,split_2,split_3,...]``.
+
+    The fold columns stand there for data sets with several official folds, empty where a video's folds are unknown.
+    Names that are not UTF-8 appear escaped.
+    """
+    folds = fold_columns(1 + max((len(video.fold_splits) for video in missing), default=0))
     with (
         publish(path) as part_path,
         part_path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as part_file,
     ):
         writer = csv.writer(part_file, lineterminator="\n")
-        writer.writerow(("video_id", "path", "split", "class_name", "reason"))
+        writer.writerow(("video_id", "path", "split", "class_name", "reason", *folds))
         writer.writerows(
-            (video.video_id, video.expected_path, video.split, video.class_name, video.reason.value)
+            (
+                video.video_id,
+                video.expected_path,
+                video.split,
+                video.class_name,
+                video.reason.value,
+                *(video.fold_splits or [""] * len(folds)),
+            )
             for video in missing
         )
 

@@ -9,6 +9,11 @@ from manifests.record import VideoRecord
 UNUSED_SPLIT = "unused"
 
 
+def fold_columns(num_folds: int) -> tuple[str, ...]:
+    """Name the columns of the splits in fold 2, 3, ... of a table; the first fold's is ``split``."""
+    return tuple(f"split_{fold}" for fold in range(2, num_folds + 1))
+
+
 def join_folds(folds: Sequence[Sequence[VideoRecord]]) -> list[VideoRecord]:
     """Merge the folds' records by video_id, in the order of first appearance.
 

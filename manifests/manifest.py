@@ -22,6 +22,7 @@ from typing import TypeVar
 from manifests.atomic import publish
 from manifests.catalogue import VIDEO_DATASETS
 from manifests.errors import ManifestError, UnknownDatasetError
+from manifests.folds import fold_columns
 from manifests.names import NAME_RULE, check_name
 from manifests.record import VideoRecord
 
@@ -67,7 +68,7 @@ def write_manifest(path: str | os.PathLike[str], records: Sequence[VideoRecord])
     _require_writable(records)
     is_probed = any(_probe_values(record) != _NOT_PROBED for record in records)
     num_folds = 1 + (len(records[0].fold_splits) if records else 0)
-    header = REQUIRED_COLUMNS + (PROBED_COLUMNS if is_probed else ()) + _fold_columns(num_folds)
+    header = REQUIRED_COLUMNS + (PROBED_COLUMNS if is_probed else ()) + fold_columns(num_folds)
     with publish(path) as part_path, part_path.open("w", encoding="utf-8", newline="") as part_file:
         writer = csv.writer(part_file, lineterminator="\n")
         writer.writerow(header)
@@ -100,7 +101,7 @@ def _read_rows(path: Path, reader: Iterator[list[str]]) -> list[VideoRecord]:
         if "" in columns[name]:
             line = _line_of_row(path, columns[name].index(""))
             raise ManifestError(f"{path}, line {line}: empty {name}; {_rebuild(path)}")
-    fold_columns = [_parse_column(path, name, columns[name], _parse_split) for name in _fold_columns(num_folds)]
+    later_folds = [_parse_column(path, name, columns[name], _parse_split) for name in fold_columns(num_folds)]
     return list(
         map(
             VideoRecord,
@@ -113,7 +114,7 @@ def _read_rows(path: Path, reader: Iterator[list[str]]) -> list[VideoRecord]:
                 _parse_column(path, name, columns[name], parse) if name in columns else itertools.repeat(None)
                 for name, parse in _PARSERS_OF_PROBED
             ),
-            zip(*fold_columns, strict=True) if fold_columns else itertools.repeat(()),
+            zip(*later_folds, strict=True) if later_folds else itertools.repeat(()),
         )
     )
 
@@ -207,7 +208,7 @@ def _require_columns(path: Path, header: list[str]) -> int:
     columns: tuple[str, ...] = REQUIRED_COLUMNS
     if any(column in header for column in PROBED_COLUMNS):
         columns += PROBED_COLUMNS
-    columns += _fold_columns(num_folds)
+    columns += fold_columns(num_folds)
     if sorted(columns) != sorted(header):
         raise ManifestError(
             f"{path}: columns {','.join(REQUIRED_COLUMNS)} expected (and, optional, {','.join(PROBED_COLUMNS)} and "
@@ -243,10 +244,6 @@ def _rows(records: Iterable[VideoRecord], is_probed: bool) -> Iterator[tuple[obj
 
 def _probe_values(record: VideoRecord) -> tuple[object, ...]:
     return record.num_frames, record.fps, record.height, record.width
-
-
-def _fold_columns(num_folds: int) -> tuple[str, ...]:
-    return tuple(f"split_{fold}" for fold in range(2, num_folds + 1))
 
 
 def _missing_manifest(path: Path) -> ManifestError:

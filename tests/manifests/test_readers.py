@@ -1,5 +1,6 @@
 """Readers of annotations: every listed video ends in the manifest or in the list of missing ones."""
 
+import csv
 import os
 from collections import Counter
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from manifests.build import draft_manifest, select
 from manifests.catalogue import VIDEO_DATASETS, require_video_dataset
-from manifests.draft import ManifestDraft, write_missing
+from manifests.draft import ManifestDraft, MissingReason, MissingVideo, write_missing
 from manifests.errors import ManifestError, UnknownDatasetError
 from manifests.kinetics import read_kinetics
 from manifests.ucf101 import list_ucf101
@@ -122,6 +123,20 @@ def test_ucf101_folds(tmp_path: Path) -> None:
     assert {record.video_id: (record.split, *record.fold_splits) for record in draft.records} == splits
     assert {record.class_name: record.label for record in draft.records} == {"Archery": 0, "HandstandPushups": 1}
     assert not draft.missing
+
+
+def test_the_list_of_missing_videos_says_their_split_in_every_fold(tmp_path: Path) -> None:
+    splits = write_ucf_lists(tmp_path / "ucfTrainTestlist")
+    gone, hollow, *_ = draft_manifest("ucf101", tmp_path / "videos").records
+    gone.path.unlink()
+    hollow.path.write_bytes(b"")
+    draft = draft_manifest("ucf101", tmp_path / "videos")
+    unlisted = MissingVideo("other", tmp_path / "other.avi", MissingReason.DUPLICATE)
+    write_missing(tmp_path / "missing.csv", [*draft.missing, unlisted])
+    with (tmp_path / "missing.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {row["video_id"]: (row["split"], row["split_2"], row["split_3"]) for row in rows}
+    assert found == {video.video_id: splits[video.video_id] for video in (gone, hollow)} | {"other": ("", "", "")}
 
 
 @pytest.mark.realdata
