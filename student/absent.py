@@ -18,11 +18,11 @@ _COUNTED = (MissingReason.MISSING, MissingReason.EMPTY_FILE, MissingReason.NAME_
 
 def list_absent(
     workspace: Workspace, manifest: list[VideoRecord], dataset: str, split: str, fold: int
-) -> tuple[DroppedVideo, ...]:
-    """List the videos of a split that `manifest build` found no usable file of.
+) -> tuple[DroppedVideo, ...] | None:
+    """List the videos of a split that `manifest build` found no usable file of; None where that cannot be known.
 
-    Their split is known for the first fold alone; for another fold none is listed, and a warning says how many there
-    are in all.
+    A list that an older version wrote says their split in the first fold alone: for another fold nothing is known
+    where it names any video, and a warning says how many.
 
     Raises:
         ManifestError: the list is malformed.
@@ -33,20 +33,28 @@ def list_absent(
             return ()
         try:
             with local_path.open(encoding="utf-8", newline="") as file:
-                rows = [(row["video_id"], row["path"], row["split"], row["reason"]) for row in csv.DictReader(file)]
+                rows = [
+                    (
+                        row["video_id"],
+                        row["path"],
+                        row["split"] if fold == 1 else row.get(f"split_{fold}"),
+                        row["reason"],
+                    )
+                    for row in csv.DictReader(file)
+                ]
         except (OSError, KeyError, ValueError, csv.Error) as error:
             raise ManifestError(
                 f"{path}: not a list of missing videos ({error!r}); build the manifest again"
             ) from error
     there = {record.video_id for record in manifest}
     absent = [row for row in rows if row[3] in _COUNTED and row[0] not in there]
-    if fold != 1:
-        if absent:
-            logger.warning(
-                "%d videos of the annotations have no file; how many of them are in split %s of fold %d is not known, "
-                "and none is counted as missing", len(absent), split, fold
-            )  # fmt: skip
-        return ()
+    num_unknown = sum(not found_split for _, _, found_split, _ in absent)
+    if num_unknown:
+        logger.warning(
+            "%s: %d videos without a file, and not in which split of fold %d they are, so that how many are missing "
+            "stays unknown; build the manifest again", path, num_unknown, fold
+        )  # fmt: skip
+        return None
     return tuple(
         DroppedVideo(video_id, reason, f"{expected_path}: not in the manifest")
         for video_id, expected_path, found_split, reason in absent

@@ -22,7 +22,7 @@ RESULT_FILE = "test.json"
 
 @dataclass(frozen=True)
 class FoldResult:
-    """The test of one fold's run; figures as in `student.scores.Accuracy`."""
+    """The test of one fold's run; figures as in `student.scores.Accuracy`, None where a number is not known."""
 
     fold: int
     run: str
@@ -31,7 +31,7 @@ class FoldResult:
     top5: float
     mean_class: float
     videos: int
-    missing: int
+    missing: int | None
     scores: str
 
 
@@ -67,7 +67,7 @@ class FoldsReport:
                 one.split,
                 *_percent(one.top1, one.top5, one.mean_class),
                 str(one.videos),
-                str(one.missing),
+                "unknown" if one.missing is None else str(one.missing),
             )
             for one in self.folds
         ]

@@ -6,8 +6,25 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.errors import OptionError, option_errors
-from student.fusion import align_streams, fuse_scores, keep_common, name_some, split_halves, sweep_weights
-from student.scores import MissingVideo, ScoreError, Scores, load_scores, measure_accuracy, save_scores
+from student.fusion import (
+    align_streams,
+    check_weights,
+    fuse_scores,
+    keep_common,
+    name_some,
+    split_halves,
+    sweep_weights,
+)
+from student.scores import (
+    SUFFIX,
+    MissingVideo,
+    ScoreError,
+    Scores,
+    load_scores,
+    measure_accuracy,
+    save_scores,
+    side_path,
+)
 
 FOLD_MARK = "{fold}"
 """Stands for the fold's number in the paths of a request for several folds."""
@@ -15,7 +32,7 @@ FOLD_MARK = "{fold}"
 
 @dataclass(frozen=True, kw_only=True)
 class FuseRequest:
-    """What a user asks for; see the command's help."""
+    """What a user asks for; see the command's help. With a sweep `output` holds the videos that are reported alone."""
 
     scores: tuple[Path, ...]
     weights: str | None = None
@@ -33,7 +50,7 @@ class FuseReport:
         weights: one a score file.
         single_top1: of each file alone, on the videos reported.
         top1, top5, mean_class, videos, missing: of the fused scores, as in `Accuracy`.
-        missing_videos: those without a score, and why.
+        missing_videos: those known to have no score, and why.
         selected_on: videos that a sweep chose the weights on, none of which is reported on; 0 without a sweep.
         output: the file written; None without `--output`.
     """
@@ -44,7 +61,7 @@ class FuseReport:
     top5: float
     mean_class: float
     videos: int
-    missing: int
+    missing: int | None
     missing_videos: tuple[MissingVideo, ...]
     selected_on: int
     output: str | None
@@ -70,10 +87,11 @@ def fuse_files(request: FuseRequest) -> FuseReport:
     """Read, fuse and measure.
 
     Raises:
-        OptionError: fewer than two files, or weights that do not fit.
+        OptionError: fewer than two files, weights that do not fit, or an output that would overwrite another file.
         ScoreError: a file that cannot be read, files of different videos, or weights to be chosen on what is reported.
     """
-    for path in (*request.scores, *request.select_on):
+    _check_output(request.output, _inputs(request))
+    for path in _inputs(request):
         if not path.is_file():
             raise ScoreError(f"scores {path}: no such file; kinet-pipeline evaluate writes them to runs/RUN/scores")
     if len(request.scores) < 2:
@@ -92,19 +110,20 @@ def fuse_files(request: FuseRequest) -> FuseReport:
             halves = [split_halves(stream) for stream in streams]
             seen, streams = [half[0] for half in halves], [half[1] for half in halves]
         with option_errors():
-            grid = _numbers("--sweep", request.sweep, ",")
-        found = sweep_weights(seen, grid)
+            found = sweep_weights(seen, _numbers("--sweep", request.sweep, ","))
         weights, selected_on = found.weights, found.videos
     else:
         with option_errors():
             weights = _numbers("--weights", request.weights or ":".join("1" * len(streams)), ":")
             if len(weights) != len(streams):
                 raise ValueError(f"--weights: expected {len(streams)} numbers, found {len(weights)}")
-    fused = fuse_scores(streams, weights)
+            check_weights(weights)
+    with option_errors():
+        fused = fuse_scores(streams, weights)
     figures = measure_accuracy(fused)
     if request.output is not None:
-        files = [str(path) for path in request.scores]
-        save_scores(fused, request.output, summary={**asdict(figures), "fused": files, "weights": list(weights)})
+        made = {"fused": [str(path) for path in request.scores], "weights": list(weights), "selected_on": selected_on}
+        save_scores(fused, request.output, summary={**asdict(figures), **made})
     return FuseReport(
         weights=weights,
         single_top1=tuple(measure_accuracy(stream).top1 for stream in streams),
@@ -132,7 +151,11 @@ def fuse_folds(request: FuseRequest, folds: Sequence[int]) -> FoldsFuseReport:
     for path in paths:
         if FOLD_MARK not in str(path):
             raise OptionError(f"--folds: {path} would be taken for every fold; put {FOLD_MARK} where its number stands")
-    reports = {fold: fuse_files(_of_fold(request, fold)) for fold in folds}
+    by_fold = {fold: _of_fold(request, fold) for fold in folds}
+    inputs = [path for one in by_fold.values() for path in _inputs(one)]
+    for one in by_fold.values():
+        _check_output(one.output, inputs)
+    reports = {fold: fuse_files(one) for fold, one in by_fold.items()}
     return FoldsFuseReport(
         folds=reports,
         single_top1=tuple(map(fmean, zip(*(report.single_top1 for report in reports.values()), strict=True))),
@@ -152,6 +175,25 @@ def _of_fold(request: FuseRequest, fold: int) -> FuseRequest:
         select_on=tuple(map(place, request.select_on)),
         output=place(request.output) if request.output else None,
     )
+
+
+def _inputs(request: FuseRequest) -> tuple[Path, ...]:
+    return *request.scores, *request.select_on
+
+
+def _check_output(output: Path | None, inputs: Sequence[Path]) -> None:
+    """Raise OptionError where writing the fused scores would destroy a file that they are not the former state of."""
+    if output is None:
+        return
+    if output.suffix != SUFFIX:
+        raise OptionError(f"--output {output}: expected a name that ends in {SUFFIX}; its .json is written beside it")
+    for path in inputs:
+        if side_path(path).resolve() == side_path(output).resolve():
+            raise OptionError(f"--output {output}: would overwrite {path} or its .json; give another name")
+    if side_path(output).exists() and not output.exists():
+        raise OptionError(
+            f"--output {output}: would overwrite {side_path(output)}, which belongs to another file; give another name"
+        )
 
 
 def _load(paths: Sequence[Path], *, common: bool) -> list[Scores]:
@@ -176,5 +218,5 @@ def _numbers(option: str, text: str, separator: str) -> tuple[float, ...]:
     except ValueError:
         raise ValueError(f"{option}: expected numbers parted by {separator!r}, found {text!r}") from None
     if not all(0 <= number < float("inf") for number in numbers):
-        raise ValueError(f"{option}: expected numbers of 0 or more, found {text!r}")
+        raise ValueError(f"{option}: expected finite numbers of 0 or more, found {text!r}")
     return numbers

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
     split = request.split or choose_evaluation_split(manifest, request.dataset, fold)
     records, set_aside = select_usable(workspace, manifest, request.dataset, split, fold)
     check_classes(run_dir, records)
+    absent = list_absent(workspace, manifest, request.dataset, split, fold)
     model, step = load_student(run_dir, config, request.checkpoint)
     scores = evaluate_model(
         model,
@@ -83,8 +84,9 @@ def evaluate_run(workspace: Workspace, request: EvaluateRequest) -> dict[str, An
         device=choose_device(),
         precision=config.recipe.precision,
         loader_workers=request.loader_workers,
-        left_out=(*set_aside, *list_absent(workspace, manifest, request.dataset, split, fold)),
+        left_out=(*set_aside, *(absent or ())),
     )
+    scores = replace(scores, missing_known=absent is not None)
     settings: dict[str, Any] = {
         "run": request.run,
         "checkpoint": request.checkpoint,
@@ -140,7 +142,10 @@ def check_classes(run_dir: Path, records: Sequence[VideoRecord]) -> None:
 def choose_evaluation_split(manifest: Sequence[VideoRecord], dataset: str, fold: int) -> str:
     """Choose the split to score on where the user names none."""
     num_folds = min((1 + len(record.fold_splits) for record in manifest), default=0)
-    found = {record.split_in_fold(fold) for record in manifest} if fold <= num_folds else set()
+    if fold > num_folds:
+        there = f"it has folds 1 to {num_folds}" if num_folds > 1 else "it has one fold, --fold 1"
+        raise ManifestError(f"data set {dataset}: no fold {fold}; {there if num_folds else 'its manifest is empty'}")
+    found = {record.split_in_fold(fold) for record in manifest}
     for split in _EVALUATION_SPLITS:
         if split in found:
             return split

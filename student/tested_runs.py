@@ -105,7 +105,7 @@ def check_test_split(
     """
     split = choose_evaluation_split(manifest, dataset, fold)
     tested, set_aside = select_usable(workspace, manifest, dataset, split, fold)
-    missing = (*set_aside, *list_absent(workspace, manifest, dataset, split, fold))
+    missing = (*set_aside, *(list_absent(workspace, manifest, dataset, split, fold) or ()))
     check_missing([video.reason for video in missing], len(tested), max_missing)
 
 

@@ -1,7 +1,7 @@
 """A training run that is ready to go: in this process, or in each of several."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -137,7 +137,7 @@ def _make_validation(
 ) -> Callable[[Student], Mapping[str, float]] | None:
     """Make what scores the student on the validation split: `num_segments` frames and the centre crop of each video.
 
-    Each rank scores its share of the videos.
+    Each rank scores its share of the videos. The figures have no `val_missing` where that number is not known.
     """
     recipe: TrainConfig = job.config.recipe
     if not recipe.validation_split:
@@ -145,7 +145,8 @@ def _make_validation(
     config = job.config
     split = recipe.validation_split
     records, set_aside = select_usable(job.workspace, manifest, config.dataset, split, config.fold)
-    left_out = (*set_aside, *list_absent(job.workspace, manifest, config.dataset, split, config.fold))
+    absent = list_absent(job.workspace, manifest, config.dataset, split, config.fold)
+    left_out = (*set_aside, *(absent or ()))
     views = Views(
         num_segments=recipe.num_segments,
         num_crops=1,
@@ -160,7 +161,8 @@ def _make_validation(
             model, dataset, views, device=device, precision=recipe.precision, loader_workers=job.loader_workers
         )
         scores = Scores.join(world.gather(mine), [MissingVideo(*video) for video in left_out])
-        figures = asdict(measure_accuracy(scores))
-        return {f"val_{name}": float(figures[name]) for name in ("top1", "top5", "mean_class", "missing")}
+        figures = asdict(measure_accuracy(replace(scores, missing_known=absent is not None)))
+        named = {name: figures[name] for name in ("top1", "top5", "mean_class", "missing")}
+        return {f"val_{name}": float(value) for name, value in named.items() if value is not None}
 
     return validate

@@ -51,7 +51,7 @@ class RowResult:
         num_planned: runs that the table asks for; 0 in a dry run.
         top1, gain: as parts of 1; the gain also lacks where the row is a baseline or its baseline has no run.
         run_top1: top-1 of each run, by the run's name.
-        num_missing: videos without a score, over all runs.
+        num_missing: videos without a score, over all runs; None where that is not known of one.
         failures: what ended runs that have no result, by the run's name.
     """
 
@@ -62,7 +62,7 @@ class RowResult:
     top1: Estimate | None = None
     gain: Estimate | None = None
     run_top1: dict[str, float] | None = None
-    num_missing: int = 0
+    num_missing: int | None = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 

@@ -114,11 +114,17 @@ def _summarise(report: AblationReport, request: AblationRequest, outcomes: dict[
                 top1=estimate_top1(gather_hits(list(scores[row.key].values()))) if scores[row.key] else None,
                 gain=_compare(scores[row.key], scores.get(row.baseline, {})),
                 run_top1={trial.run_name(request): figures["top1"] for trial, figures in runs.items()},
-                num_missing=sum(figures["missing"] for figures in runs.values()),
+                num_missing=_sum_known([figures["missing"] for figures in runs.values()]),
                 failures={trial.run_name(request): text for trial, text in failed.items() if trial.row == row},
             )
         )
     return dataclasses.replace(report, results=results)
+
+
+def _sum_known(numbers: list[int | None]) -> int | None:
+    """Add numbers up; None where one is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 def _load_whole_seeds(row: Row, request: AblationRequest, done: dict[Trial, dict[str, Any]]) -> dict[int, list[Scores]]:

@@ -6,7 +6,7 @@ import click
 
 from pipeline.options import dataset_option, debug_option, json_option, require_name, workspace_option
 from pipeline.workspace import Workspace
-from student.commands.options import checkpoint_option, folds_option, loader_option, views_options
+from student.commands.options import checkpoint_option, describe_missing, folds_option, loader_option, views_options
 
 
 @click.command("evaluate")
@@ -73,8 +73,10 @@ def evaluate(
         return
     click.echo(f"top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%}, mean class {result['mean_class']:.1%}")
     click.echo(f"calibration error {result['calibration_error']:.1%} (of the best class's probability, 15 bins)")
-    missing = f"{result['missing']} missing {result['missing_reasons']}" if result["missing"] else "none missing"
-    click.echo(f"{result['videos']} videos, {missing}; scores in {result['scores']}")
+    reasons = f" {result['missing_reasons']}" if result["missing_reasons"] else ""
+    click.echo(
+        f"{result['videos']} videos, {describe_missing(result['missing'])}{reasons}; scores in {result['scores']}"
+    )
     if result["missing"]:
         low, high = result["top1_lower"], result["top1_upper"]
         click.echo(f"top-1 of all lies between {low:.1%} (missing videos all wrong) and {high:.1%} (all right)")

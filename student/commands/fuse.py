@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.options import debug_option, json_option
-from student.commands.options import parse_numbers
+from student.commands.options import describe_missing, parse_numbers
 
 if TYPE_CHECKING:
     from student.fusion_job import FuseReport
@@ -20,17 +20,27 @@ NUM_MISSING_NAMED = 5
 @click.command("fuse")
 @click.argument("scores", nargs=-1, type=FilePath, metavar="SCORES SCORES...")
 @click.option("--weights", metavar="W:W", help="One a score file.  [default: 1:1]")
-@click.option("--sweep", metavar="W,W,...", help="Weights to try for every file after the first, whose weight is 1.")
+@click.option(
+    "--sweep",
+    metavar="W,W,...",
+    help="Weights to try for every file after the first, whose weight is 1. Half of the videos are tried on, and the "
+    "other half is reported; --output holds the reported half alone.",
+)
 @click.option(
     "--select-on",
     multiple=True,
     type=FilePath,
     metavar="SCORES",
-    help="Scores of a validation split to choose weights on, one for each SCORES.  [default: half of the videos, the "
-    "other half is reported]",
+    help="Scores of a validation split to choose weights on, one for each SCORES, in place of half of the videos; all "
+    "videos of SCORES are reported then.",
 )
 @click.option("--common", is_flag=True, help="Fuse the videos that all files have; the others count as missing.")
-@click.option("--output", type=FilePath, metavar="FILE.npz", help="Write the fused scores.")
+@click.option(
+    "--output",
+    type=FilePath,
+    metavar="FILE.npz",
+    help="Write the fused scores; with --sweep of the videos reported alone.",
+)
 @click.option(
     "--folds",
     "--splits",
@@ -53,7 +63,8 @@ def fuse(
 ) -> None:
     """Add up the scores of several runs, before the softmax, by video id, and say how often the sum is right.
 
-    SCORES are files that `evaluate` wrote (.npz or .csv), for example of an RGB and of a flow run.
+    SCORES are files that `evaluate` wrote (.npz or .csv), for example of an RGB and of a flow run. The .json beside
+    each says which videos are missing; of a .csv without one it is not known.
     """
     from student.fusion_job import FuseRequest, fuse_files, fuse_folds
 
@@ -85,6 +96,7 @@ def _describe(report: "FuseReport", scores: tuple[Path, ...]) -> str:
         f"fused {shown}{found}: top-1 {report.top1:.1%}, top-5 {report.top5:.1%}, mean class {report.mean_class:.1%}"
     )
     named = ", ".join(f"{video.video_id} ({video.reason})" for video in report.missing_videos[:NUM_MISSING_NAMED])
-    more = ", ..." if report.missing > NUM_MISSING_NAMED else ""
-    lines.append(f"{report.videos} videos, {report.missing} missing{f': {named}{more}' if named else ''}")
+    more = ", ..." if len(report.missing_videos) > NUM_MISSING_NAMED else ""
+    told = f": {named}{more}" if named else ""
+    lines.append(f"{report.videos} videos, {describe_missing(report.missing)}{told}")
     return "\n".join(lines)

@@ -56,6 +56,11 @@ def parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
         raise click.BadParameter(f"expected numbers with commas between, found {value!r}", ctx, param) from error
 
 
+def describe_missing(num_missing: int | None) -> str:
+    """Say how many videos have no score; None is a number that nobody knows."""
+    return "missing unknown" if num_missing is None else f"{num_missing} missing"
+
+
 def folds_option(command: F) -> F:
     """Add ``--folds``, passed on as a tuple of numbers, or None where it is not given."""
     return click.option(

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from manifests import read_manifest, write_manifest
+from manifests import VideoRecord, read_manifest, write_manifest
+from manifests.errors import ManifestError
+from student.scores import load_scores
+from student.scoring import choose_evaluation_split
 from tests.student.test_commands import call
 from tests.student.workspaces import SMALL
 
@@ -58,12 +61,20 @@ def test_folds_are_trained_tested_and_taken_up_again(folded: Path, capsys: pytes
     assert checkpoints == {path: path.stat().st_mtime_ns for path in folded.glob("runs/b-fold*/checkpoints/*")}
     assert (folded / "runs" / "b-fold2" / "test.json").is_file()
 
+    # A list of missing videos that knows the first fold alone.
+    (folded / "manifests" / "boxes.missing.csv").write_text(
+        "video_id,path,split,class_name,reason\ngone,/v/gone.mp4,train,right,missing\n"
+    )
     code, out, err = call(
         capsys, "evaluate", "b", "--workspace", folded, "--dataset", "boxes", "--folds", "2,1", *VIEWS
     )
     assert code == 0, err
     lines = [line.split() for line in out.splitlines()]
     assert lines[1][:2] == ["fold", "split"]
+    assert [line[-1] for line in lines[1:4]] == ["missing", "unknown", "0"]
+    described = (json.loads(Path(fold["scores"]).with_suffix(".json").read_text()) for fold in (one, two))
+    assert [(scores["missing"], scores["top1_lower"]) for scores in described] == [(0, one["top1"]), (None, None)]
+    assert [load_scores(Path(fold["scores"])).missing_known for fold in (one, two)] == [True, False]
     assert [line[0] for line in lines[2:5]] == ["2", "1", "mean"]
     assert lines[4][1] == f"{100 * report['top1']['value']:.1f}"
     code, _, err = call(capsys, *command, "--set", "learning_rate=0.5")
@@ -90,6 +101,14 @@ def test_wrong_folds_are_told(folded: Path, capsys: pytest.CaptureFixture[str]) 
     code, _, err = call(capsys, "evaluate", "b", "--workspace", folded, "--dataset", "boxes", "--folds", "1,2")
     assert code == 1
     assert "run b-fold1: not in" in err
+
+
+def test_a_fold_that_is_not_there_is_answered_with_those_that_are() -> None:
+    record = VideoRecord("v", Path("v.avi"), "test", 0, "run")
+    with pytest.raises(ManifestError, match="data set boxes: no fold 2; it has one fold, --fold 1"):
+        choose_evaluation_split([record], "boxes", 2)
+    with pytest.raises(ManifestError, match="no fold 4; it has folds 1 to 3"):
+        choose_evaluation_split([replace(record, fold_splits=("test", "train"))], "boxes", 4)
 
 
 def test_what_is_wrong_with_a_later_fold_is_told_before_the_first_is_trained(
