@@ -1,6 +1,8 @@
-"""What every test has: Ray clusters one at a time, also where tests run in several processes."""
+"""What every test has: Ray clusters one at a time, and one thread for torch."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from pipeline.processors import let_waiting_threads_sleep
 let_waiting_threads_sleep()
 # Ray keeps what a process began with: tests that set it for themselves leave the others with two minds.
 os.environ["RAY_AUTH_MODE"] = "disabled"
+# Sums are equal to the bit only where as many threads make them: here, in subprocesses, and in Ray's workers.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -37,3 +41,11 @@ def workers_find_the_tests(request: pytest.FixtureRequest, monkeypatch: pytest.M
     """Ray's workers import the tests' own teachers."""
     if request.node.get_closest_marker("ray") is not None:
         monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+
+
+@pytest.fixture(autouse=True)
+def torch_is_left_with_one_thread() -> Iterator[None]:
+    """Take back the threads that a test, or the labelling in it, gave torch."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)

@@ -25,8 +25,6 @@ from teachers.sources import find_scene_images
 from teachers.training import TrainingPlace, train_network
 from tests.teachers.conftest import write_folder_pairs, write_scenes
 
-torch.set_num_threads(1)
-
 
 @pytest.mark.parametrize(("batch_size", "size"), [(5, 2), (6, 4), (3, 4), (1, 2)])
 def test_ranks_share_each_step_without_overlap(batch_size: int, size: int) -> None:
@@ -88,12 +86,7 @@ def test_two_ranks_learn_what_one_process_does(tmp_path: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_one_ray_worker_ends_as_this_process_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Sums are equal to the bit only where as many threads make them, here and in the worker.
-    torch.set_num_threads(1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_one_ray_worker_ends_as_this_process_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     people_dir = write_folder_pairs(tmp_path / "people", 16)
     command = ["teacher", "train", "human", "--data", str(people_dir), "--architecture", "pspnet_squeezenet1_1"]
     command += ["--classes", "2", "--input-size", "32x40", "--batch-size", "4", "--epochs", "2", "--json"]

@@ -8,7 +8,6 @@ from teachers.human import HumanTeacher, merge_parts
 from teachers.preprocessing import Preprocessing
 from teachers.psp import PspOutputs, pspnet_squeezenet1_1
 
-torch.set_num_threads(1)
 SIZE = Preprocessing(height=32, width=40)
 
 

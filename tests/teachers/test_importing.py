@@ -21,8 +21,6 @@ from teachers.importing import ImportRequest, import_teacher
 from teachers.kinds import Kind
 from teachers.storage import load_teacher, previous_path, read_card, write_card
 
-torch.set_num_threads(1)
-
 
 class Trap:
     """Touches a file when it is unpickled."""

@@ -7,8 +7,6 @@ from torchvision import models
 
 from teachers.psp import PspNet, pspnet_densenet121, pspnet_squeezenet1_1
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def parser() -> PspNet:

@@ -7,8 +7,6 @@ from teachers.architectures import build_network, default_preprocessing, resnet1
 from teachers.kinds import Kind
 from teachers.scene import SceneTeacher
 
-torch.set_num_threads(1)
-
 
 def test_top_5_are_the_best_of_the_softmax_over_all_classes() -> None:
     torch.manual_seed(0)

@@ -17,7 +17,6 @@ from teachers.storage import read_card, save_teacher
 from tests.teachers.conftest import write_scenes
 from tests.teachers.test_teacher_command import run
 
-torch.set_num_threads(1)
 SQUEEZENET = "tests.teachers.places_squeezenet:load"
 
 

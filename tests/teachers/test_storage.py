@@ -15,7 +15,6 @@ from teachers.cards import Evaluation, TeacherCard
 from teachers.kinds import Kind
 from teachers.storage import load_teacher, previous_path, save_teacher, side_path
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 
 

@@ -1,6 +1,7 @@
 """The command line: training, importing, scoring, showing; faults in one line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from teachers.kinds import Kind
 from teachers.storage import load_teacher, previous_path, read_card, write_card
 from tests.teachers.conftest import write_folder_pairs
 
-torch.set_num_threads(1)
 TINY = ["--architecture", "pspnet_squeezenet1_1", "--classes", "2", "--input-size", "32x40", "--batch-size", "4"]
 
 
@@ -139,11 +139,20 @@ def test_faults_are_one_line(
     assert "Traceback" not in err
 
 
+def start(command: list[str]) -> subprocess.Popen[str]:
+    """Start a command as a process whose sums do not depend on this one's threads."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
 def train_killed_by(number: signal.Signals, command: list[str], after_steps: int) -> tuple[int, str]:
     """Start a training and send it a signal after some steps; return its exit code and stderr."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", *command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+    process = start(command)
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
@@ -166,8 +175,10 @@ def test_a_killed_and_resumed_training_ends_bit_equal(number: signal.Signals, tm
     assert "Traceback" not in err
     assert ("is saved; go on with --resume" in err) == (number == signal.SIGTERM)
     assert not (tmp_path / "broken" / "teachers").exists()
-    main_arguments = [*train, str(tmp_path / "broken"), "--resume", "--loader-workers", "1"]
-    assert run_quietly(main_arguments) == run_quietly([*train, str(tmp_path / "whole")]) == 0
+    for more in (["broken", "--resume", "--loader-workers", "1"], ["whole"]):
+        process = start([*train, str(tmp_path / more[0]), *more[1:]])
+        err = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, err
     cards = [read_card(tmp_path / name / "teachers" / "human.safetensors", Kind.HUMAN) for name in ("broken", "whole")]
     assert cards[0].sha256 == cards[1].sha256
     assert cards[0].scores == cards[1].scores
@@ -176,15 +187,6 @@ def test_a_killed_and_resumed_training_ends_bit_equal(number: signal.Signals, tm
     assert logs[0][-1]["step"] == 30 * 3
     faults = (tmp_path / "broken" / "runs" / "teacher-human" / "faults.jsonl").read_text().splitlines()
     assert len(faults) == 1
-
-
-def run_quietly(arguments: list[str]) -> int:
-    """Run a command in this process; return its exit code."""
-    try:
-        main(arguments)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def test_a_run_is_neither_begun_twice_nor_taken_up_with_other_settings(

@@ -23,8 +23,6 @@ from teachers.storage import load_teacher
 from teachers.training import TrainingPlace, train_network
 from tests.teachers.conftest import write_scenes
 
-torch.set_num_threads(1)
-
 
 def request_of(data_dir: Path, kind: Kind, settings: TrainingSettings) -> TrainingRequest:
     human = kind == Kind.HUMAN

@@ -22,7 +22,6 @@ from teachers.psp import PspOutputs
 from teachers.scene import SceneTeacher
 from teachers.storage import save_teacher
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 FRAMES = torch.randint(0, 256, (2, 40, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

@@ -21,8 +21,6 @@ from teachers.resnets import bring_to_caffe_form, round_pooling_up
 from teachers.storage import describe_misfit, fill_network, read_card
 from tests.teachers.formats.caffe_writer import Layer, encode_net
 
-torch.set_num_threads(1)
-
 BLOCKS_50 = (3, 4, 6, 3)
 BLOCKS_152 = (3, 8, 36, 3)
 

@@ -18,8 +18,6 @@ from teachers.semseg_psp import pspnet_semseg_resnet50
 from teachers.storage import load_teacher
 from tests.teachers.formats.python2_writer import text, write_python2_checkpoint
 
-torch.set_num_threads(1)
-
 State = dict[str, Tensor]
 
 

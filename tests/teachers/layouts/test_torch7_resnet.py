@@ -18,8 +18,6 @@ from teachers.layouts.torch7_resnet import convert_torch7_resnet
 from teachers.storage import describe_misfit, load_teacher
 from tests.teachers.formats.torch7_writer import LuaModule, LuaTensor, Torch7Writer, lua_list
 
-torch.set_num_threads(1)
-
 BLOCKS = {18: (2, 2, 2, 2), 152: (3, 8, 36, 3)}
 
 
