@@ -28,6 +28,7 @@ from student.options import KINetOptions
 from student.recipes import TrainConfig
 from student.train import train_loop
 from student.transforms import MultiScaleCrop
+from tests.processes import descendants, title
 from tests.student.workspaces import SMALL
 
 # Without dropout and BatchNorm nothing depends on which rank sees a video.
@@ -161,27 +162,6 @@ def start(workspace: Path, run: str, *more: str) -> "subprocess.Popen[str]":
     )
 
 
-def ray_workers_under(pid: int) -> list[int]:
-    """Find the training workers that descend from a process."""
-    parents = {}
-    names = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                stat = (folder / "stat").read_text()
-                names[int(folder.name)] = (folder / "cmdline").read_text()
-            except OSError:
-                continue
-            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-
-    def descends(child: int) -> bool:
-        while child in parents and child != pid:
-            child = parents[child]
-        return child == pid
-
-    return [child for child, name in names.items() if "RayTrainWorker" in name and descends(child)]
-
-
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 @pytest.mark.slow
@@ -203,7 +183,7 @@ def test_one_ray_worker_ends_as_this_process_does_and_two_outlive_a_kill(workspa
     deadline = time.monotonic() + 400
     while not list_checkpoints(folder) and two.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    workers = ray_workers_under(two.pid)
+    workers = [pid for pid in descendants(two.pid) if "RayTrainWorker" in title(pid)]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
     assert list_checkpoints(folder)[-1].name < "step-00000080.pt"

@@ -18,6 +18,7 @@ def decode(path: Path, limits: DecodeLimits, slot: decoder_process.Slot) -> Iter
         while True:
             held.append(b"x" * (16 << 20))
     elif path.stem == "hang":
+        path.with_suffix(".reached").touch()
         # PyDLL keeps the interpreter's lock: no thread of this process runs again.
         ctypes.PyDLL(None).pause()
     elif path.stem == "half":

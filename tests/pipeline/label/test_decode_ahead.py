@@ -18,24 +18,20 @@ from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.processors import count_processors
 from pipeline.video import read_frames
 from tests.pipeline.label.conftest import Bench
+from tests.processes import descendants, title
 from tests.videos import moving_frames, write_video
 
 REPOSITORY = Path(__file__).parents[3]
 
 
-def children_of(pid: int | str) -> list[int]:
-    """List a process's child processes that decode."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if b"decoder" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-    return found
+def decoders_of(pid: int) -> list[int]:
+    """List the processes below a process that decode."""
+    return [child for child in descendants(pid) if "decoder" in title(child)]
 
 
 def children() -> list[int]:
     """List this process's own child processes that decode."""
-    return children_of("self")
+    return decoders_of(os.getpid())
 
 
 @pytest.fixture
@@ -193,11 +189,11 @@ def test_a_hanging_decoder_does_not_outlive_its_killed_labeller(tmp_path: Path) 
     with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}) as run:
         deadline = time.monotonic() + 60
         found: list[int] = []
-        # Asleep in pause(), with the interpreter's lock.
-        while not (found and Path(f"/proc/{found[0]}/wchan").read_text() in ("do_sys_pause", "__do_sys_pause", "0")):
+        while not (found and (tmp_path / "hang.reached").exists()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-            found = children_of(run.pid)
+            found = decoders_of(run.pid)
+        # From the marker to pause(), which keeps the interpreter's lock.
         time.sleep(1)
         run.kill()
     while Path(f"/proc/{found[0]}").exists():

@@ -1,6 +1,5 @@
 """A table's runs side by side on Ray: the same table as one after the other, and a lost worker is a failed run."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -9,13 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from pipeline.processors import count_processors
 from pipeline.workspace import Workspace
 from student.ablation.parallel import TrialCluster, run_on_cluster
 from student.ablation.request import AblationRequest
 from student.ablation.running import run_table
 from student.ablation.tables import table_rows
 from student.ablation.trials import Outcome, Trial, TrialFault
+from tests.processes import descendants, title
 
 CHANGES = ("input_size=48", "epochs=1", "batch_size=4", "micro_batch=4", "milestones=[]")
 REQUEST = AblationRequest(
@@ -29,6 +31,8 @@ def test_side_by_side_gives_the_table_of_one_after_the_other(workspace: Path, tm
     other = Path(shutil.copytree(workspace, tmp_path / "other"))
     side_by_side = run_table(Workspace.locate(str(other)), REQUEST, TrialCluster(2))
     assert not side_by_side.failures
+    # As many threads as a run on the cluster has: sums are then equal to the bit.
+    torch.set_num_threads(max(1, count_processors() // 2))
     assert side_by_side.to_json() == run_table(Workspace.locate(str(workspace)), REQUEST).to_json()
 
 
@@ -55,18 +59,7 @@ def _kill_worker_when(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} was not made"
         time.sleep(0.01)
-    workers = [pid for pid in _list_descendants(os.getpid()) if "_run_in_worker" in _read_title(pid)]
+    workers = [pid for pid in descendants(os.getpid()) if "_run_in_worker" in title(pid)]
     assert workers
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
-
-
-def _list_descendants(pid: int) -> list[int]:
-    children = [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
-    return children + [pid for child in children for pid in _list_descendants(child)]
-
-
-def _read_title(pid: int) -> str:
-    with contextlib.suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-    return ""
