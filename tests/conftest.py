@@ -1,4 +1,4 @@
-"""What every test has: Ray clusters one at a time, and one thread for torch."""
+"""What every test has: Ray clusters one at a time, one thread for torch, and a way to its own servers."""
 
 import os
 import sys
@@ -16,6 +16,9 @@ let_waiting_threads_sleep()
 os.environ["RAY_AUTH_MODE"] = "disabled"
 # Sums are equal to the bit only where as many threads make them: here, in subprocesses, and in Ray's workers.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Stores and endpoints that a test starts are on this machine: no proxy knows the way to them.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
 REPOSITORY = Path(__file__).parents[1]
 
