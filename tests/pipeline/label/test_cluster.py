@@ -3,12 +3,12 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
 from tests.pipeline.label.toy_teachers import HARM_VARIABLE
+from tests.processes import descendants, has_open, title
 
 pytestmark = pytest.mark.ray
 REPOSITORY = Path(__file__).parents[3]
@@ -26,6 +27,8 @@ REPOSITORY = Path(__file__).parents[3]
 def label_command(bench: Bench, *extra: str) -> list[str]:
     command = [sys.executable, "-m", "pipeline.cli", "label", "--dataset", "mix", "--workspace"]
     command += [str(bench.workspace.root), "--videos-per-shard", "3", "--batch-size", "8", "--json"]
+    # Lines of progress come with time, however slow the machine.
+    command += ["--progress", "none"]
     return [*command, "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, *extra]
 
 
@@ -36,30 +39,9 @@ def start(bench: Bench, *extra: str, harm: str = "") -> subprocess.Popen[str]:
     )
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Walk the process tree below a process."""
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            yield int(child)
-            yield from descendants(int(child))
-
-
-def title(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
 def has_unfinished_shard(pid: int) -> bool:
     """Tell whether a process is a worker that writes a shard."""
-    if "ray::LabellingActor" not in title(pid):
-        return False
-    try:
-        return any(entry.readlink().suffix == ".part" for entry in Path(f"/proc/{pid}/fd").iterdir())
-    except FileNotFoundError:
-        # It closed a file meanwhile; the next look will tell.
-        return False
+    return "ray::LabellingActor" in title(pid) and has_open(pid, ".part")
 
 
 def wait_for(condition, seconds: float = 150.0):
@@ -154,23 +136,21 @@ def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: 
 def test_without_ray_each_hang_ends_the_run_until_the_video_is_left_out(bench: Bench) -> None:
     bench.whiten("good2")
     for attempt in range(4):
-        run = start(bench, "--workers", "0", "--teacher-stall-sec", "2", harm="hang")
+        run = start(bench, "--workers", "0", "--teacher-stall-sec", "8", harm="hang")
         out, err = run.communicate(timeout=100)
         if run.returncode == 0:
             break
         assert run.returncode == 1 and out == "" and len(err.strip().splitlines()) == 1
         # Alone from the second attempt on; before, its neighbours may share a batch with it.
-        assert "a teacher, or flow, gave nothing for 2 s, at " in err and "good2" in err
+        assert re.search(r"a teacher, or flow, gave nothing for \d+ s, at .*good2", err), err
         assert attempt == 0 or "at good2;" in err
     assert attempt == 3
     status = json.loads(out)
     assert status["reasons"]["timeout"] == 1 and status["missing"] == 0 and status["planned"] == len(bench.records)
     with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
         (hung,) = (row for row in csv.DictReader(stream) if row["reason"] == "timeout")
-    assert (
-        hung["video_id"] == "good2"
-        and "a teacher, or flow, gave nothing for 2 s, in each of 3 attempts" in hung["message"]
-    )
+    assert hung["video_id"] == "good2"
+    assert re.search(r"a teacher, or flow, gave nothing for \d+ s, in each of 3 attempts", hung["message"])
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
