@@ -1,7 +1,6 @@
 """A Ray node's Prometheus endpoint serves the frames that its workers labelled."""
 
 import re
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -15,12 +14,6 @@ from tests.pipeline.label.conftest import Bench
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def read_counters(port: int, name: str) -> dict[str, float]:
     """Read one counter's samples off the endpoint: their labels, and the values."""
     try:
@@ -32,18 +25,19 @@ def read_counters(port: int, name: str) -> dict[str, float]:
 
 
 def test_a_nodes_endpoint_serves_frames_videos_and_seconds(bench: Bench) -> None:
+    import ray
     from ray.cluster_utils import Cluster
 
     from pipeline.label.cluster import RayPool
 
-    port = free_port()
-    head = {"num_cpus": 1, "metrics_export_port": port, "_system_config": {"metrics_report_interval_ms": 500}}
+    head = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 500}}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         settings = ClusterSettings(address=cluster.address, num_workers=1)
         job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
         with RayPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
             status = run_label_job(job, pool, lambda _: None).status
+            port = ray.nodes()[0]["MetricsExportPort"]
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
                 videos = read_counters(port, "ray_kinet_videos_total")
