@@ -75,7 +75,7 @@ def test_labels_of_two_runs_are_refused(tmp_path: Path, shards: list[MadeShard])
 
 
 def test_a_large_data_set_is_indexed_quickly(tmp_path: Path, shards: list[MadeShard]) -> None:
-    """A tenth of Kinetics-400: 210 receipts of 128 videos."""
+    """A tenth of Kinetics-400, 210 receipts of 128 videos, takes a few times what reading their JSON takes."""
     folder = tmp_path / "large"
     folder.mkdir()
     receipt = json.loads(shards[0].receipt_path.read_text())
@@ -84,5 +84,9 @@ def test_a_large_data_set_is_indexed_quickly(tmp_path: Path, shards: list[MadeSh
         content = json.dumps({**receipt, "outcomes": outcomes}, indent=1)
         (folder / f"train-{shard:05d}-of-00210.json").write_text(content)
     started = time.process_time()
+    for path in folder.iterdir():
+        json.loads(path.read_bytes())
+    read = time.process_time()
     assert len(LabelIndex(folder)) == 26_880
-    assert time.process_time() - started < 1.5
+    indexed = time.process_time()
+    assert indexed - read < 10 * (read - started)
