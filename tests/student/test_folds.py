@@ -1,9 +1,8 @@
 """One command trains and tests a run on each official split; what is done is not done again; the mean is by hand."""
 
 import json
-import os
-import signal
-import threading
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -152,20 +151,17 @@ def test_a_kept_test_must_have_the_videos_that_are_asked_for_now(
         assert ("1 of 2 videos have no score ({'missing': 1})" in " ".join(err.split())) == bool(expected)
 
 
-def test_interrupted_folds_go_on_by_the_same_command(folded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def stop_when_begun() -> None:
-        deadline = time.monotonic() + 60
-        while not list(folded.glob("runs/b-fold1/checkpoints/step-*")):
+def test_interrupted_folds_go_on_by_the_same_command(folded: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "train-student", "--workspace", str(folded), "--dataset", "boxes"]
+    command += [*SMALL, *VIEWS, "--model", "tsn", "--set", "epochs=500", "--folds", "1,2", "--run", "b"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        deadline = time.monotonic() + 120
+        while not list(folded.glob("runs/b-fold1/checkpoints/step-*")) and run.poll() is None:
             if time.monotonic() > deadline:
-                return
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    stopper = threading.Thread(target=stop_when_begun)
-    stopper.start()
-    command = ["train-student", "--workspace", folded, "--dataset", "boxes", *SMALL, *VIEWS, "--model", "tsn"]
-    code, _, err = call(capsys, *command, "--set", "epochs=500", "--folds", "1,2", "--run", "b")
-    stopper.join()
-    assert code == 143
-    told = " ".join(err.split())
+                run.kill()
+                pytest.fail("no checkpoint after 120 s")
+            time.sleep(0.02)
+        run.terminate()
+        told = " ".join(run.communicate(timeout=120)[1].split())
+    assert run.returncode == 143, told
     assert "b-fold1 was interrupted" in told and "give the same command again" in told and "--resume" not in told
