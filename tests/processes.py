@@ -36,6 +36,12 @@ def has_open(pid: int, suffix: str) -> bool:
     return False
 
 
+def own_peak_bytes() -> int:
+    """Return this process's peak resident memory: not getrusage's, which begins with that of the parent."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
 def _target(entry: Path) -> Path:
     """Return what a descriptor stands for; an empty path where it is closed."""
     with suppress(*_ENDED):

@@ -11,19 +11,17 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from pipeline.video import probe_video
-frames = probe_video(Path(sys.argv[1])).num_frames
-# Not getrusage, whose peak is handed down from the parent.
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(frames, status["VmHWM"].split()[0])
+from tests.processes import own_peak_bytes
+print(probe_video(Path(sys.argv[1])).num_frames, own_peak_bytes())
 """
 
 
 def peak_memory(path: Path, num_frames: int) -> int:
     """Decode a video in a process of its own; return its peak resident memory in MB."""
     ended = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, check=True)
-    frames, peak_kb = ended.stdout.split()
+    frames, peak_bytes = ended.stdout.split()
     assert int(frames) == num_frames
-    return int(peak_kb) // 1024
+    return int(peak_bytes) // 2**20
 
 
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
