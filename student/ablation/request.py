@@ -9,7 +9,7 @@ from student.ablation.tables import PAPER_BACKBONE, Row
 from student.catalogue import BACKBONES
 from student.options import check_choice
 from student.planning import DEFAULT_RECIPE
-from student.recipes import TrainConfig, apply_overrides, read_recipe
+from student.recipes import TrainConfig, apply_overrides, has_effect, read_recipe
 from student.scoring import MAX_MISSING
 
 
@@ -94,8 +94,8 @@ def row_recipe(workspace: Workspace, request: AblationRequest, row: Row, seed: i
 
 
 def row_overrides(workspace: Workspace, request: AblationRequest, row: Row, seed: int) -> tuple[str, ...]:
-    """List all changes to the recipe that make a row's run; a TSN's row leaves out the readings of KINet."""
-    wanted = [change for change in request.overrides if row.model != "tsn" or not _key_of(change).startswith("kinet.")]
+    """List all changes to the recipe that make a row's run; those that its model takes no notice of are left out."""
+    wanted = [change for change in request.overrides if has_effect(_key_of(change), row.model)]
     changes = [*wanted, *row.overrides, f"seed={seed}"]
     if row.model == "kinet-fixed":
         changes += [
@@ -107,10 +107,12 @@ def row_overrides(workspace: Workspace, request: AblationRequest, row: Row, seed
 
 
 def check_overrides(request: AblationRequest, rows: Sequence[Row]) -> None:
-    """Raise ValueError where the user changes a value that a row is made of: the row would take no notice."""
+    """Raise ValueError where the user changes a value that a row is made of, or one that no row takes notice of."""
     for key in map(_key_of, request.overrides):
         if key == "seed":
             raise ValueError("--set seed: the table sets it; name the seeds by --seeds")
+        if not any(has_effect(key, row.model) for row in rows):
+            raise ValueError(f"--set {key}: no row of Table {request.table} takes notice of it; leave it out")
         for row in rows:
             if key in map(_key_of, row.overrides):
                 way_out = "name it by --backbone" if key == "backbone" else "leave it out"

@@ -58,7 +58,7 @@ def parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
 
 def describe_missing(num_missing: int | None) -> str:
     """Say how many videos have no score; None is a number that nobody knows."""
-    return "missing unknown" if num_missing is None else f"{num_missing} missing"
+    return "missing unknown" if num_missing is None else f"{num_missing or 'none'} missing"
 
 
 def folds_option(command: F) -> F:

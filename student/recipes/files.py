@@ -20,6 +20,10 @@ RECIPE_NAMES = tuple(sorted(path.stem for path in _RECIPE_DIR.glob("*.toml")))
 # The one nested part of a recipe: a TOML table, and a prefix in --set.
 _KINET_TABLE = "kinet"
 
+# What only the auxiliary losses look at, and only a model whose auxiliary branches are the teachers themselves.
+_OF_LABELS = ("human_weight", "scene_weight", "scene_temperature", "min_scene_confidence", "skip_empty_masks")
+_OF_FIXED_TEACHERS = ("human_teacher", "scene_teacher")
+
 
 class RecipeError(KinetError):
     """A recipe file or a run's config.toml is missing, malformed, or holds a wrong value."""
@@ -37,7 +41,7 @@ def read_recipe(name_or_path: str) -> TrainConfig:
         known = ", ".join(RECIPE_NAMES)
         raise RecipeError(f"recipe {name_or_path}: neither a file nor one of {known}{hint}")
     try:
-        return recipe_from_table(_read_toml(path))
+        return recipe_from_table(_read_toml(path, "mend that line"))
     except ValueError as error:
         raise RecipeError(f"recipe {path}: {error}") from error
 
@@ -48,11 +52,11 @@ def apply_overrides(recipe: TrainConfig, assignments: Iterable[str]) -> TrainCon
     Values are written as in TOML; text needs no quotes, and a list no brackets (`milestones=3,5`).
 
     Raises:
-        ValueError: not of this form, an unknown key (the nearest is named), a wrong type or value, or a reading of
-            KINet for a TSN, which would take no notice.
+        ValueError: not of this form, an unknown key (the nearest is named), a wrong type or value, or a key that the
+            model takes no notice of.
     """
     table = _recipe_to_table(recipe)
-    readings = []
+    named = []
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -62,13 +66,20 @@ def apply_overrides(recipe: TrainConfig, assignments: Iterable[str]) -> TrainCon
         owner = KINetOptions if nested else TrainConfig
         name = inner_key if nested else key.strip()
         _check_key(name, owner, prefix="kinet." if nested else "")
-        if nested:
-            readings.append(key.strip())
+        named.append(key.strip())
         (table[_KINET_TABLE] if nested else table)[name] = _parse_value(text.strip(), get_type_hints(owner)[name])
     changed = recipe_from_table(table)
-    if readings and changed.model == "tsn":
-        raise ValueError(f"{', '.join(readings)}: a reading of KINet, which model tsn has not; leave it out")
+    idle = [key for key in named if not has_effect(key, changed.model)]
+    if idle:
+        raise ValueError(f"{', '.join(idle)}: model {changed.model} takes no notice; leave it out")
     return changed
+
+
+def has_effect(key: str, model: str) -> bool:
+    """Tell whether a model takes notice of a key of `--set`."""
+    if key.startswith(f"{_KINET_TABLE}."):
+        return model != "tsn"
+    return (key not in _OF_LABELS or model == "kinet") and (key not in _OF_FIXED_TEACHERS or model == "kinet-fixed")
 
 
 def recipe_from_table(table: Mapping[str, Any]) -> TrainConfig:
@@ -77,7 +88,11 @@ def recipe_from_table(table: Mapping[str, Any]) -> TrainConfig:
     kinet = table.get(_KINET_TABLE, {})
     if not isinstance(kinet, Mapping):
         raise ValueError(f"{_KINET_TABLE}: expected a table, found {kinet!r}")
-    options = KINetOptions(**_typed(kinet, KINetOptions, prefix="kinet."))
+    values = _typed(kinet, KINetOptions, prefix="kinet.")
+    try:
+        options = KINetOptions(**values)
+    except ValueError as error:  # its messages begin with an option's name
+        raise ValueError(f"{_KINET_TABLE}.{error}") from error
     return TrainConfig(**_typed(plain, TrainConfig), kinet=options)
 
 
@@ -99,7 +114,7 @@ def read_run_config(path: Path) -> RunConfig:
     Raises:
         RecipeError: missing, malformed, or of another version of the program.
     """
-    table = _read_toml(path)
+    table = _read_toml(path, "put back the file that the run was begun with, or start a new --run")
     try:
         return RunConfig(**_typed(table.get("run", {}), RunConfig), recipe=recipe_from_table(table.get("recipe", {})))
     except (ValueError, TypeError) as error:
@@ -127,13 +142,13 @@ def _recipe_to_table(recipe: TrainConfig) -> dict[str, Any]:
     return dataclasses.asdict(recipe)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, way_out: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML ({error})") from error
+        raise RecipeError(f"{path}: not TOML ({error}); {way_out}") from error
 
 
 def _typed(table: Mapping[str, Any], owner: type, prefix: str = "") -> dict[str, Any]:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from student.catalogue import MODELS
 from student.recipes import (
     RECIPE_NAMES,
     RecipeError,
     RunConfig,
     TrainConfig,
     apply_overrides,
+    has_effect,
     list_differences,
     read_recipe,
     read_run_config,
@@ -62,7 +64,8 @@ def test_every_change_in_the_documentation_can_be_made() -> None:
     for change in found:
         if change.endswith("key=value"):
             continue  # the form itself
-        apply_overrides(TrainConfig(), [change])
+        model = next(model for model in MODELS if has_effect(change.partition("=")[0], model))
+        apply_overrides(TrainConfig(), [f"model={model}", change])
 
 
 @pytest.mark.parametrize(
@@ -105,11 +108,33 @@ def test_an_input_size_that_a_backbone_cannot_take_names_one_that_it_can() -> No
         apply_overrides(TrainConfig(), ["backbone=inceptionv3", "input_size=74"])
 
 
-def test_a_tsn_refuses_readings_that_it_would_ignore(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"kinet.akg_scaled: a reading of KINet, which model tsn has not"):
-        apply_overrides(read_recipe("small"), ["kinet.akg_scaled=true", "model=tsn"])
-    path = tmp_path / "mine.toml"  # a recipe may serve both models
-    path.write_text("[kinet]\nakg_scaled = true\n")
+@pytest.mark.parametrize(
+    ("change", "models"),
+    [
+        ("kinet.akg_scaled=true", {"kinet", "kinet-fixed"}),
+        ("human_weight=0.1", {"kinet"}),
+        ("scene_weight=0.1", {"kinet"}),
+        ("scene_temperature=2", {"kinet"}),
+        ("min_scene_confidence=0.5", {"kinet"}),
+        ("skip_empty_masks=true", {"kinet"}),
+        ("human_teacher=h.safetensors", {"kinet-fixed"}),
+        ("scene_teacher=s.safetensors", {"kinet-fixed"}),
+        ("action_weight=0.1", set(MODELS)),
+    ],
+)
+def test_a_model_refuses_changes_that_it_would_ignore(change: str, models: set[str]) -> None:
+    key = change.partition("=")[0]
+    for model in MODELS:
+        if model in models:
+            assert apply_overrides(read_recipe("small"), [change, f"model={model}"]).model == model
+            continue
+        with pytest.raises(ValueError, match=f"{key}: model {model} takes no notice; leave it out"):
+            apply_overrides(read_recipe("small"), [change, f"model={model}"])
+
+
+def test_a_recipe_may_serve_several_models(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("human_weight = 0.3\n[kinet]\nakg_scaled = true\n")
     assert apply_overrides(read_recipe(str(path)), ["model=tsn"]).model == "tsn"
 
 
@@ -122,10 +147,19 @@ def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"mine.toml: unknown key epoch; did you mean epochs\?"):
         read_recipe(str(path))
     path.write_text("epochs =\n")
-    with pytest.raises(RecipeError, match="not TOML"):
+    with pytest.raises(RecipeError, match=r"mine.toml: not TOML \(.*\); mend that line"):
         read_recipe(str(path))
+    with pytest.raises(RecipeError, match=r"mine.toml: not TOML \(.*\); put back the file that the run was begun with"):
+        read_run_config(path)
     with pytest.raises(RecipeError, match="did you mean kinetics400"):
         read_recipe("kinetics40")
+
+
+def test_a_wrong_reading_is_named_as_it_is_given() -> None:
+    with pytest.raises(ValueError, match=r"^kinet\.akg_relation: expected one of .* did you mean 'dot'"):
+        apply_overrides(TrainConfig(), ["kinet.akg_relation=dott"])
+    with pytest.raises(ValueError, match=r"^kinet\.cbi_places '1@res4\+1@res5' stands in res4"):
+        apply_overrides(TrainConfig(), ["kinet.fork=after_res4"])
 
 
 def test_differences_are_named() -> None:

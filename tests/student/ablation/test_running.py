@@ -110,6 +110,7 @@ def test_what_can_be_known_before_the_first_run_is_told_then(
             1,
             "no video in split 'val'; splits there are: test, train",
         ),
+        (["--table", "3", "--set", "human_teacher=h"], 2, "--set human_teacher: no row of Table 3 takes notice of it"),
         (["--table", "3", "--set", "num_segments=4"], 2, "segments: expected at least 4, one window; found 3"),
     ):
         found = ablate(capsys, workspace, *arguments)
