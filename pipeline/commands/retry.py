@@ -73,4 +73,4 @@ def retry(
     if not report.retried:
         click.echo(f"this run    nothing to try again: no quarantined video{' of these reasons' if reasons else ''}")
         return
-    click.echo(f"this run    {report.retried:,} videos tried again, {report.frames:,} frames labelled")
+    click.echo(f"this run    {report.retried:,} videos tried again, {report.frames:,} {report.status.frames_word}")

@@ -38,7 +38,7 @@ def status(
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Say what is labelled, quarantined and missing; the figures always sum to the planned videos."""
+    """Say which videos are done, quarantined and missing; the figures always sum to the planned videos."""
     from pipeline.datasets import load_dataset, require_split
     from pipeline.label.check import require_plan
     from pipeline.label.sets import meant_set
@@ -49,5 +49,6 @@ def status(
     require_split(dataset, records, split)
     plan = require_plan(labels, dataset, records)
     shards = plan.of_split(split)
-    state = summarise(shards, read_receipts(labels.shards_dir, shards, plan.fingerprint))
+    receipts = read_receipts(labels.shards_dir, shards, plan.fingerprint)
+    state = summarise(shards, receipts, is_flow=labels.is_flow)
     click.echo(json.dumps(state.as_json()) if as_json else state.as_text())

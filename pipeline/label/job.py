@@ -117,7 +117,7 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
             return None
         sweep(job.shards_dir, ())
         write_quarantine(job.shards_dir, plan.shards, receipts)
-    return LabelReport(summarise(shards, receipts), time.monotonic() - started, 0)
+    return LabelReport(summarise(shards, receipts, is_flow=plan.is_flow), time.monotonic() - started, 0)
 
 
 def _unchanged_plan(job: LabelJob) -> Plan | None:
@@ -173,7 +173,9 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
             sweep(job.shards_dir, ())
         finally:
             write_quarantine(job.shards_dir, plan.shards, receipts)
-        return LabelReport(summarise(shards, receipts), time.monotonic() - started, own_frames, retried)
+        return LabelReport(
+            summarise(shards, receipts, is_flow=plan.is_flow), time.monotonic() - started, own_frames, retried
+        )
 
 
 def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
@@ -190,7 +192,7 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
         if job.videos_per_shard not in (None, plan.videos_per_shard):
             begun = f"{plan.videos_per_shard} videos" if plan.videos_per_shard else "about ten minutes' work"
             raise WorkspaceError(
-                f"{job.shards_dir} was begun with {begun} a shard; leave --videos-per-shard away, or label into "
+                f"{job.shards_dir} was begun with {begun} a shard; leave --videos-per-shard away, or start in "
                 "another workspace"
             )
         return plan

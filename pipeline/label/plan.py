@@ -14,6 +14,7 @@ from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.store import make_dir, read_files, write_atomically
 
 PLAN_NAME = "plan.json"
+_FLOW = "flow"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Plan:
     def fingerprint(self) -> str:
         """Hex SHA-256 of the ingredients."""
         return hashlib.sha256(json.dumps(self.ingredients, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is optical flow that is made, and no labels."""
+        return _FLOW in self.ingredients
 
     @property
     def num_videos(self) -> int:
@@ -177,10 +183,11 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
             "go on with the version that began, or label into another workspace"
         )
     if ingredients.get("manifest") != manifest_digest(records):
+        work = "extract-flow" if _FLOW in ingredients else "labelling"
         raise PlanError(
-            f"the manifest of {dataset} changed since labelling began ({content.get('videos')} videos then, "
-            f"{len(records)} now; or other paths, splits or labels); restore the manifest that the labels in "
-            f"{shards_dir} belong to, or label into another workspace"
+            f"the manifest of {dataset} changed since {work} began ({content.get('videos')} videos then, "
+            f"{len(records)} now; or other paths, splits or labels); restore the manifest that the shards in "
+            f"{shards_dir} belong to, or start in another workspace"
         )
     try:
         # The plan of an older program has shards of one size.
@@ -198,6 +205,11 @@ def check_ingredients(plan: Plan, ingredients: dict[str, str], shards_dir: Path)
         for name in sorted(plan.ingredients.keys() | ingredients.keys())
         if plan.ingredients.get(name) != ingredients.get(name)
     ]
+    if changed and plan.is_flow:
+        raise PlanError(
+            f"the flow in {shards_dir} was begun otherwise ({'; '.join(changed)}); go on with the --method, --quality "
+            "and software that it was begun with, or extract flow into another --workspace"
+        )
     if changed:
         raise PlanError(
             f"the labels in {shards_dir} were begun with something else ({'; '.join(changed)}); "

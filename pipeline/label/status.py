@@ -34,6 +34,7 @@ class LabelStatus:
         reasons: partial and quarantined videos by typed reason.
         seconds: that workers took for the committed shards.
         stage_seconds: of those, by stage.
+        is_flow: it is flow that is made, and no labels.
     """
 
     planned: int
@@ -47,11 +48,17 @@ class LabelStatus:
     reasons: dict[str, int]
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    is_flow: bool = False
 
     @property
     def bottleneck(self) -> Bottleneck | None:
         """What bounds the speed; None where nothing was timed yet."""
         return find_bottleneck(self.seconds, self.stage_seconds)
+
+    @property
+    def frames_word(self) -> str:
+        """What the frames are called that are done, in lines for people."""
+        return "frames of flow" if self.is_flow else "frames labelled"
 
     def as_json(self) -> dict[str, Any]:
         """Return the keys of ``status --json``."""
@@ -74,7 +81,7 @@ class LabelStatus:
         """Return a few lines for people."""
         lines = [
             f"planned     {self.planned:>9,} videos in {self.planned_shards:,} shards ({self.shards:,} committed)",
-            f"ok          {self.ok:>9,}   {self.frames:,} frames labelled",
+            f"ok          {self.ok:>9,}   {self.frames:,} {self.frames_word}",
             f"partial     {self.partial:>9,}",
             f"quarantined {self.quarantined:>9,}",
             f"missing     {self.missing:>9,}",
@@ -102,8 +109,8 @@ def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint:
     return found
 
 
-def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> LabelStatus:
-    """Count what the receipts say of the planned shards."""
+def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt], *, is_flow: bool = False) -> LabelStatus:
+    """Count what the receipts say of the planned shards, which are of labels or of flow."""
     outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
     stage_seconds: Counter[str] = Counter()
@@ -134,6 +141,7 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt]) -> L
         reasons=dict(reasons),
         seconds=seconds,
         stage_seconds=dict(stage_seconds),
+        is_flow=is_flow,
     )
 
 

@@ -85,8 +85,10 @@ def test_status_verify_and_retry_know_the_flow(tmp_path: Path, capsys: pytest.Ca
     place = ["--workspace", str(tmp_path), "--dataset", "mix", "--flow"]
     code, _, err = run(["status", *place], capsys)
     assert code == 1 and "kinet-pipeline extract-flow --dataset mix" in err
-    assert run(extract_arguments(tmp_path), capsys)[0] == 0
+    code, out, _ = run(extract_arguments(tmp_path), capsys)
+    assert code == 0 and f"{sum(LENGTHS)} frames of flow" in out and "labelled" not in out
     assert json.loads(run(["status", *place, "--json"], capsys)[1])["ok"] == 6
+    assert f"{sum(LENGTHS)} frames of flow" in run(["status", *place], capsys)[1]
     assert json.loads(run(["verify", *place, "--jobs", "1", "--json"], capsys)[1])["ok"]
     whole = shard_bytes(tmp_path)
 
@@ -102,8 +104,9 @@ def test_status_verify_and_retry_know_the_flow(tmp_path: Path, capsys: pytest.Ca
 
     mended = next(record for record in records if record.video_id == "text")
     write_video(mended.path, moving_frames(8, seed=9))
-    code, out, _ = run(["retry", *place, "--workers", "0", "--json"], capsys)
-    assert code == 0 and json.loads(out)["ok"] == 7
+    code, out, _ = run(["retry", *place, "--workers", "0"], capsys)
+    assert code == 0 and "1 videos tried again, " in out and out.count("frames of flow") == 2 and "labelled" not in out
+    assert json.loads(run(["status", *place, "--json"], capsys)[1])["ok"] == 7
     assert json.loads(run(["verify", *place, "--jobs", "1", "--json"], capsys)[1])["ok"]
     with open_shard(path.parent / "train-00000-of-00003.h5") as shard:
         assert shard.video_ids == ("v0", "v1", "text") and shard.teachers == () and shard.has_flow
@@ -128,6 +131,7 @@ def test_another_method_is_refused_and_both_named(tmp_path: Path, capsys: pytest
     other = [argument.replace("dis", "tvl1-fast") for argument in extract_arguments(tmp_path)]
     code, _, err = run(other, capsys)
     assert code == 1 and "dis jpeg 90" in err and "tvl1-fast jpeg 90" in err
+    assert "the flow in " in err and "go on with the --method, --quality" in err and "label" not in err
 
 
 def test_options_that_contradict_each_other_are_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
