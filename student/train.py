@@ -105,6 +105,7 @@ def train_loop(
         parameter_groups(model, config.learning_rate, config.weight_decay),
         lr=config.learning_rate,
         momentum=config.momentum,
+        fused=True,  # a third of the time on a processor, which counts in small batches
     )
     started = time.monotonic()
     checkpoint_dir = run_dir / CHECKPOINT_DIR

@@ -81,7 +81,7 @@ def train_network(
     device, world = place.device, place.world
     plan = ImagePlan(len(dataset), settings.batch_size, settings.epochs, settings.seed, world)
     network.to(device).to(memory_format=torch.channels_last).train()
-    optimizer = SGD(_parameter_groups(network, settings.weight_decay), lr=0, momentum=settings.momentum)
+    optimizer = SGD(_parameter_groups(network, settings.weight_decay), lr=0, momentum=settings.momentum, fused=True)
     checkpoint_dir = place.run_dir / CHECKPOINT_DIR
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), StopRequest() as stop:
         torch.manual_seed(dropout_seed(settings.seed, world.rank))
