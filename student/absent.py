@@ -51,8 +51,8 @@ def list_absent(
     num_unknown = sum(not found_split for _, _, found_split, _ in absent)
     if num_unknown:
         logger.warning(
-            "%s: %d videos without a file, and not in which split of fold %d they are, so that how many are missing "
-            "stays unknown; build the manifest again", path, num_unknown, fold
+            "%s does not say in which split of fold %d its %d videos without a file are: how many are missing stays "
+            "unknown; build the manifest again", path, fold, num_unknown
         )  # fmt: skip
         return None
     return tuple(

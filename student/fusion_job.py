@@ -1,5 +1,6 @@
 """The job behind `kinet-pipeline fuse`: from score files to the fused figures, of one split or of several folds."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -190,10 +191,19 @@ def _check_output(output: Path | None, inputs: Sequence[Path]) -> None:
     for path in inputs:
         if side_path(path).resolve() == side_path(output).resolve():
             raise OptionError(f"--output {output}: would overwrite {path} or its .json; give another name")
-    if side_path(output).exists() and not output.exists():
+    if side_path(output).exists() and not _tells_of_a_sum(side_path(output)):
         raise OptionError(
-            f"--output {output}: would overwrite {side_path(output)}, which belongs to another file; give another name"
+            f"--output {output}: would overwrite {side_path(output)}, which fuse did not write; give another name"
         )
+
+
+def _tells_of_a_sum(path: Path) -> bool:
+    """Tell whether a JSON file stands beside scores that were fused."""
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and "fused" in described
 
 
 def _load(paths: Sequence[Path], *, common: bool) -> list[Scores]:

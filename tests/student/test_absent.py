@@ -37,4 +37,4 @@ def test_a_list_without_the_fold_leaves_the_number_unknown(tmp_path: Path, caplo
     first = list_absent(workspace, [], "boxes", "test", 1)
     assert first is not None and len(first) == 3 and not caplog.text
     assert list_absent(workspace, [], "boxes", "test", 2) is None
-    assert "boxes.missing.csv: 4 videos without a file, and not in which split of fold 2" in caplog.text
+    assert "boxes.missing.csv does not say in which split of fold 2 its 4 videos without a file are" in caplog.text

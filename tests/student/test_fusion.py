@@ -243,7 +243,7 @@ def test_an_output_that_would_overwrite_is_refused_before_anything_is_read(
     refuse("sum", "expected a name that ends in .npz")
     refuse("rgb.npz", f"would overwrite {paths[0]} or its .json")
     refuse("flow.npz", f"would overwrite {paths[1]} or its .json")
-    refuse("other.npz", f"would overwrite {tmp_path}/other.json, which belongs to another file")
+    refuse("other.npz", f"would overwrite {tmp_path}/other.json, which fuse did not write")
     refuse(
         "val.npz", "or its .json", "--sweep", "1", f"--select-on={tmp_path}/val.npz", f"--select-on={tmp_path}/v.npz"
     )
@@ -262,6 +262,7 @@ def test_with_a_sweep_the_output_holds_what_is_reported(tmp_path: Path, capsys: 
     report = json.loads(capsys.readouterr().out)
     written = load_scores(tmp_path / "sum.npz")
     assert written.video_ids == split_halves(make_scores(1))[1].video_ids
+    main(["fuse", *map(str, paths), "--sweep", "0,1", "--output", str(tmp_path / "sum.npz")])  # its own is replaced
     assert measure_accuracy(written).top1 == report["top1"]
     assert json.loads((tmp_path / "sum.json").read_text())["selected_on"] == report["selected_on"] > 0
 
