@@ -53,6 +53,12 @@ def torchvision_classifiers() -> tuple[str, ...]:
     return tuple(name for name in models.list_models(module=models) if name not in _NO_PLAIN_CLASSIFIERS)
 
 
+def list_architectures(kind: Kind) -> str:
+    """Say, for a message, which architectures a kind of teacher may have."""
+    known = ", ".join(ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind])
+    return known if kind == Kind.HUMAN else f"{known} and torchvision's classifiers"
+
+
 def check_classes(kind: Kind, architecture: str, num_classes: int, person_classes: tuple[int, ...] | None) -> None:
     """Check that a head's width has a meaning.
 
@@ -120,9 +126,9 @@ def build_network(kind: Kind, architecture: str, num_classes: int) -> nn.Module:
         case Kind.SCENE, name if name in torchvision_classifiers():
             return models.get_model(name, weights=None, num_classes=num_classes)
         case _:
-            known = ", ".join(ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind])
-            more = "" if kind == Kind.HUMAN else " and torchvision's classifiers"
-            raise TeacherError(f"{kind} teacher: unknown architecture {architecture!r}; known are {known}{more}")
+            raise TeacherError(
+                f"{kind} teacher: unknown architecture {architecture!r}; known are {list_architectures(kind)}"
+            )
 
 
 def default_preprocessing(kind: Kind, input_size: tuple[int, int] | None = None) -> Preprocessing:

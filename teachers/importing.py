@@ -19,11 +19,12 @@ from teachers.architectures import (
     build_network,
     check_classes,
     default_preprocessing,
+    list_architectures,
     torchvision_classifiers,
 )
 from teachers.cards import MEAN_IMAGE_KEY, NO_LICENSE, TeacherCard
 from teachers.formats.caffe import read_caffemodel, read_mean_image
-from teachers.formats.detect import FileFormat, detect_format
+from teachers.formats.detect import FileFormat, detect_format, require_file
 from teachers.formats.pytorch import read_pytorch
 from teachers.formats.torch7 import read_torch7
 from teachers.kinds import Kind
@@ -32,7 +33,17 @@ from teachers.layouts.converted import Converted
 from teachers.layouts.state_dicts import convert_state_dict, match_by_position
 from teachers.layouts.torch7_resnet import convert_torch7_resnet
 from teachers.preprocessing import MIN_SIZE, Preprocessing
-from teachers.storage import check_replacing, describe_misfit, fill_network, read_card, save_teacher, side_path
+from teachers.storage import (
+    check_replacing,
+    describe_misfit,
+    describe_other_names,
+    describe_other_shapes,
+    fill_network,
+    read_card,
+    save_teacher,
+    shorten,
+    side_path,
+)
 
 TRIAL_SIZE = (65, 65)
 
@@ -105,6 +116,7 @@ def import_teacher(kind: Kind, file: Path, destination: Path, request: ImportReq
         WorkspaceError: there is a teacher already that is not to be replaced, or the disk takes no more.
     """
     check_replacing(destination, kind, replace=request.replace)
+    require_file(file)
     file_format = request.file_format or detect_format(file)
     converted = _read(file, file_format)
     card = _describe(kind, file, converted, request)
@@ -151,9 +163,9 @@ def _describe(kind: Kind, file: Path, converted: Converted, request: ImportReque
     else:
         architecture = request.architecture or _recognise(kind, file, converted)
         if architecture is None:
-            known = ", ".join(ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind])
             raise TeacherError(
-                f"{file}: neither its names nor a side file say what it is; give --architecture: {known}"
+                f"{file}: neither its names nor a side file say what it is; "
+                f"give --architecture: {list_architectures(kind)}"
             )
         card = TeacherCard(
             kind=kind,
@@ -210,7 +222,11 @@ def _choose_preprocessing(kind: Kind, preprocessing: Preprocessing, request: Imp
 
 
 def _recognise(kind: Kind, file: Path, converted: Converted) -> str | None:
-    """Name the architecture: as the layout tells, as the file calls it, or the first usual one that the weights fit."""
+    """Name the architecture: as the layout tells, as the file calls it, or the first usual one that the weights fit.
+
+    Raises:
+        TeacherError: the layout tells of no such teacher, or names fit a usual one and shapes do not.
+    """
     names = ARCHITECTURES[kind] + IMPORTED_ARCHITECTURES[kind]
     names += torchvision_classifiers() if kind == Kind.SCENE else ()
     if converted.architecture is not None:
@@ -222,8 +238,14 @@ def _recognise(kind: Kind, file: Path, converted: Converted) -> str | None:
     for name in ARCHITECTURES[kind]:
         with torch.device("meta"):
             network = build_network(kind, name, _head_width(converted) or DEFAULT_CLASSES[kind])
-        if not describe_misfit(network, converted.state):
-            return name
+        if describe_other_names(network, converted.state):
+            continue
+        if shapes := describe_other_shapes(network, converted.state):
+            raise TeacherError(
+                f"{file}: its names are those of {name}, its shapes are not: {shorten(shapes)}; for another network of "
+                f"these names give --architecture: {list_architectures(kind)}"
+            )
+        return name
     return None
 
 

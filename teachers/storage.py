@@ -185,14 +185,30 @@ def describe_misfit(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
 
     Only BatchNorm's counters, which files older than PyTorch 0.4.1 lack, may be absent.
     """
+    return describe_other_names(network, state) + describe_other_shapes(network, state)
+
+
+def describe_other_names(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """List the names that weights lack or have beyond a network's; BatchNorm's counters may be absent."""
     own = network.state_dict()
     faults = [f"{name} is missing" for name in own if name not in state and not name.endswith(COUNTER_SUFFIX)]
-    faults += [f"{name} is not expected" for name in state if name not in own]
-    return faults + [
+    return faults + [f"{name} is not expected" for name in state if name not in own]
+
+
+def describe_other_shapes(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """List the weights that have a network's names and other shapes."""
+    own = network.state_dict()
+    return [
         f"{name} is {list(state[name].shape)}, expected {list(own[name].shape)}"
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
+
+
+def shorten(faults: list[str]) -> str:
+    """Put the first few faults in a line, and the number of the others."""
+    more = f" and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
+    return f"{'; '.join(faults[:MAX_LISTED])}{more}"
 
 
 def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -> None:
@@ -205,8 +221,7 @@ def fill_network(network: nn.Module, state: dict[str, Tensor], *, origin: str) -
     """
     faults = describe_misfit(network, state)
     if faults:
-        more = f" and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
-        raise TeacherError(f"{origin}: weights do not fit: {'; '.join(faults[:MAX_LISTED])}{more}")
+        raise TeacherError(f"{origin}: weights do not fit: {shorten(faults)}")
     own = network.state_dict()
     counters = {
         name: torch.zeros(tensor.shape, dtype=tensor.dtype)

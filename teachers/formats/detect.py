@@ -19,13 +19,11 @@ class FileFormat(StrEnum):
 
 
 def detect_format(path: Path) -> FileFormat:
-    """Recognise a file's format.
+    """Recognise the format of a file that is there; see `require_file`.
 
     Raises:
-        TeacherError: no such file, or none of the formats.
+        TeacherError: none of the formats.
     """
-    if not path.is_file():
-        raise TeacherError(f"{path}: no such file")
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
     if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < path.stat().st_size:
@@ -49,6 +47,14 @@ def detect_format(path: Path) -> FileFormat:
     raise TeacherError(
         f"{path}: neither safetensors, PyTorch, Torch7 nor Caffe by its first bytes{hint}; --format says it otherwise"
     )
+
+
+def require_file(path: Path) -> None:
+    """Raise TeacherError where a checkpoint is not there, or is the folder of one."""
+    if path.is_dir():
+        raise TeacherError(f"{path}: a folder; give the checkpoint in it")
+    if not path.is_file():
+        raise TeacherError(f"{path}: no such file")
 
 
 def _is_text(head: bytes) -> bool:

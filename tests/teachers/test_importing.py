@@ -226,3 +226,28 @@ def test_imagenet_start_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(models.resnet18(weights=None).state_dict(), tmp_path / "r18.pth")
     with pytest.raises(TeacherError, match="weights do not fit"):
         load_imagenet_weights(build_network(Kind.HUMAN, "pspnet_densenet121", 2), tmp_path / "r18.pth")
+
+
+def test_a_usual_network_with_another_head_is_told_by_its_shapes(tmp_path: Path) -> None:
+    file, destination = tmp_path / "ten.pth", tmp_path / "scene.safetensors"
+    torch.save(models.squeezenet1_1(num_classes=10).state_dict(), file)
+    expected = (
+        r"names are those of squeezenet1_1.*classifier.1.weight is \[10, 512, 1, 1\], expected \[365, 512, 1, 1\]"
+    )
+    with pytest.raises(TeacherError, match=expected):
+        import_teacher(Kind.SCENE, file, destination)
+    torch.save(models.wide_resnet50_2(num_classes=365).state_dict(), file)
+    with pytest.raises(
+        TeacherError, match=r"names are those of resnet50.*--architecture: .* torchvision's classifiers"
+    ):
+        import_teacher(Kind.SCENE, file, destination)
+    assert import_teacher(Kind.SCENE, file, destination, ImportRequest(architecture="wide_resnet50_2")).tensors
+    torch.save(models.shufflenet_v2_x0_5(num_classes=10).state_dict(), file)
+    with pytest.raises(TeacherError, match=r"say what it is; give --architecture: .* and torchvision's classifiers"):
+        import_teacher(Kind.SCENE, file, tmp_path / "other.safetensors")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    for request in (ImportRequest(), ImportRequest(file_format=FileFormat.PYTORCH)):
+        with pytest.raises(TeacherError, match="a folder; give the checkpoint in it"):
+            import_teacher(Kind.SCENE, tmp_path, tmp_path / "scene.safetensors", request)
