@@ -170,13 +170,14 @@ def test_a_killed_and_resumed_training_ends_bit_equal(number: signal.Signals, tm
     (people_dir / "images" / "003.jpg").write_bytes(b"no image")
     train = ["teacher", "train", "human", "--data", str(people_dir), *TINY, "--epochs", "30"]
     train += ["--checkpoint-every", "7", "--workspace"]
+    whole = start([*train, str(tmp_path / "whole")])
     code, err = train_killed_by(number, [*train, str(tmp_path / "broken")], after_steps=20)
     assert code == (143 if number == signal.SIGTERM else -signal.SIGKILL)
     assert "Traceback" not in err
     assert ("is saved; go on with --resume" in err) == (number == signal.SIGTERM)
     assert not (tmp_path / "broken" / "teachers").exists()
-    for more in (["broken", "--resume", "--loader-workers", "1"], ["whole"]):
-        process = start([*train, str(tmp_path / more[0]), *more[1:]])
+    resumed = start([*train, str(tmp_path / "broken"), "--resume", "--loader-workers", "1"])
+    for process in (resumed, whole):
         err = process.communicate(timeout=120)[1]
         assert process.returncode == 0, err
     cards = [read_card(tmp_path / name / "teachers" / "human.safetensors", Kind.HUMAN) for name in ("broken", "whole")]
