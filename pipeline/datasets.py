@@ -36,21 +36,23 @@ def load_dataset(workspace: Workspace, dataset: str) -> list[VideoRecord]:
     """Read a data set's manifest.
 
     Raises:
-        UnknownDatasetError: no such data set in the catalogue or the workspace; the message gives the nearest name.
+        UnknownDatasetError: no such data set in the catalogue or the workspace; the message names the latter and the
+            nearest name, or the manifests that are there.
         ManifestError: no manifest was built yet, or it is malformed.
     """
     path = workspace.manifest_path(dataset)
     with local_copy(path) as local_path:
         if local_path.exists():
             return read_manifest(local_path)
+    fault = f"data set {dataset} has no manifest in {workspace.root}"
     if dataset in VIDEO_DATASETS:
         raise ManifestError(
-            f"data set {dataset} has no manifest in {workspace.root}; "
-            f"run kinet-pipeline manifest build {dataset} --videos DIR"
+            f"{fault}; run kinet-pipeline manifest build {dataset} --videos DIR, or give the --workspace that has one"
         )
-    known = sorted(
-        {*VIDEO_DATASETS, *(found.stem for found in find_files(path.parent, "*.csv") if "." not in found.stem)}
+    here = sorted(found.stem for found in find_files(path.parent, "*.csv") if "." not in found.stem)
+    nearest = difflib.get_close_matches(dataset, sorted({*VIDEO_DATASETS, *here}), n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"manifests there: {', '.join(here) or 'none'}."
+    raise UnknownDatasetError(
+        f"{fault}; {hint} Give the --workspace that has one, or run "
+        f"kinet-pipeline manifest build folder --videos DIR --name {dataset}"
     )
-    nearest = difflib.get_close_matches(dataset, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
-    raise UnknownDatasetError(f"unknown data set {dataset!r}; {hint} (your own: kinet-pipeline manifest build folder)")
