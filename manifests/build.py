@@ -13,7 +13,9 @@ from manifests.folder import read_folder, read_video_lists
 from manifests.jhmdb import read_jhmdb
 
 
-def draft_manifest(dataset: str, videos_dir: Path, annotation_paths: Sequence[Path] = ()) -> ManifestDraft:
+def draft_manifest(
+    dataset: str, videos_dir: Path, annotation_paths: Sequence[Path] = (), one_class: str | None = None
+) -> ManifestDraft:
     """Read a data set's annotations and match them with its videos.
 
     Args:
@@ -23,12 +25,16 @@ def draft_manifest(dataset: str, videos_dir: Path, annotation_paths: Sequence[Pa
         annotation_paths: kinetics400: CSV files or a folder of them; ucf101, hmdb51, jhmdb: the folder of the lists;
             folder: lists of `path label`, or none for a tree of class folders. Where none is given, they are looked for
             in and beside `videos_dir`.
+        one_class: folder without lists: the class of all videos, wherever they lie.
 
     Raises:
         UnknownDatasetError: not a data set of videos.
         ManifestError: folder or annotations are missing or malformed.
+        ValueError: one class for a data set that has its own.
     """
     require_video_dataset(dataset)
+    if one_class is not None and (dataset != "folder" or annotation_paths):
+        raise ValueError("one class is for the videos of data set folder, without annotations")
     if dataset == "kinetics400":
         return kinetics.read_kinetics(_kinetics_files(videos_dir, annotation_paths), videos_dir)
     if dataset == "ucf101":
@@ -41,7 +47,9 @@ def draft_manifest(dataset: str, videos_dir: Path, annotation_paths: Sequence[Pa
     if dataset == "jhmdb":
         return read_jhmdb(_lists_dir(dataset, "classes.txt", (".",), videos_dir, annotation_paths), videos_dir)
     if dataset == "folder":
-        return read_video_lists(annotation_paths, videos_dir) if annotation_paths else read_folder(videos_dir)
+        return (
+            read_video_lists(annotation_paths, videos_dir) if annotation_paths else read_folder(videos_dir, one_class)
+        )
     raise ValueError(f"data set {dataset}: not read from annotations; read are {', '.join(VIDEO_DATASETS)}")
 
 

@@ -25,13 +25,13 @@ SPLIT_NAMES = {
 _FOLD = re.compile(r"(?:split|fold|train|val|test)(?:list)?[-_]?0*([1-9])(?!\d)")
 
 
-def read_folder(videos_dir: Path) -> ManifestDraft:
+def read_folder(videos_dir: Path, one_class: str | None = None) -> ManifestDraft:
     """List a tree of videos; class ids are the sorted class folders.
 
     Where every folder at the top is named as a split (train, val, validation, test, ...) the classes are expected one
     level below; else all videos are in the split "train". Deeper folders belong to their class. The video_id is the
     path below `videos_dir` without suffix, with it where two files differ in nothing else. Videos that lie in no
-    class folder are counted as "no_label".
+    class folder are counted as "no_label"; with `one_class` all videos are of that class, wherever they lie.
 
     Raises:
         ManifestError: the folder is missing, or no video lies in a class folder.
@@ -47,16 +47,19 @@ def read_folder(videos_dir: Path) -> ManifestDraft:
     missing = []
     for path in paths:
         folders = path.split("/")[:-1]
-        if len(folders) <= class_level:
+        split = SPLIT_NAMES[folders[0].lower()] if class_level and folders else "train"
+        if one_class is not None:
+            split_and_class[path] = (split, one_class)
+        elif len(folders) <= class_level:
             missing.append(MissingVideo(video_ids[path], root / path, MissingReason.NO_LABEL))
         else:
-            split = SPLIT_NAMES[folders[0].lower()] if class_level else "train"
             split_and_class[path] = (split, folders[class_level])
     class_names = sorted({class_name for _, class_name in split_and_class.values()})
     if not class_names:
         raise ManifestError(
             f"videos folder {videos_dir}: {len(paths)} videos but none in a class folder; expected <class>/<video> or "
-            "<split>/<class>/<video>, or a list of `path label` with --annotations"
+            "<split>/<class>/<video>, or a list of `path label` with --annotations; for labels alone --one-class NAME "
+            "takes videos wherever they lie"
         )
     label_of_class = {name: label for label, name in enumerate(class_names)}
     candidates = [

@@ -39,6 +39,7 @@ def manifest() -> None:
     type=click.Path(path_type=Path),
     help="Official CSV or list, or the folder of them; may be given again.  [default: looked for beside the videos]",
 )
+@click.option("--one-class", metavar="NAME", callback=require_name, help="folder: all videos are of this class.")
 @click.option("--name", metavar="NAME", callback=require_name, help="Name of the manifest.  [default: DATASET]")
 @click.option("--classes", metavar="A,B,...", help="Keep these classes only; labels become 0..k-1.")
 @click.option("--limit-per-class", metavar="N", type=click.IntRange(1), help="Keep N videos of each class and split.")
@@ -54,6 +55,7 @@ def build(
     dataset: str,
     videos_dir: Path | None,
     annotation_paths: tuple[Path, ...],
+    one_class: str | None,
     name: str | None,
     classes: str | None,
     limit_per_class: int | None,
@@ -70,6 +72,8 @@ def build(
     from manifests.build import draft_manifest, select
     from manifests.catalogue import require_video_dataset
 
+    if one_class is not None and (dataset != "folder" or annotation_paths):
+        raise click.UsageError("--one-class goes with manifest build folder, without --annotations")
     if require_video_dataset(dataset) == "synthetic":
         from manifests.synthetic import SyntheticSpec
 
@@ -78,7 +82,7 @@ def build(
     elif videos_dir is None:
         raise click.UsageError(f"manifest build {dataset} needs --videos DIR")
     else:
-        draft = draft_manifest(dataset, videos_dir, annotation_paths)
+        draft = draft_manifest(dataset, videos_dir, annotation_paths, one_class)
     chosen = [part.strip() for part in classes.split(",") if part.strip()] if classes else None
     result = _save(select(draft, classes=chosen, per_class=limit_per_class), workspace, name or dataset)
     click.echo(json.dumps(result) if as_json else _describe_build(result))

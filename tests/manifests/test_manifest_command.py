@@ -69,6 +69,7 @@ def test_build_synthetic_twice(tmp_path: Path) -> None:
     ("arguments", "code", "expected"),
     [
         (["build", "kinetic400", "--videos", "."], 1, "did you mean kinetics400"),
+        (["build", "ucf101", "--videos", ".", "--one-class", "any"], 2, "--one-class goes with manifest build folder"),
         (["build", "folder", "--videos", "nowhere"], 1, "nowhere does not exist"),
         (["build", "ucf101"], 2, "needs --videos DIR"),
         (["build", "folder", "--videos", ".", "--name", "../up"], 2, "../up"),

@@ -180,6 +180,23 @@ def test_a_tree_of_classes(tmp_path: Path) -> None:
     assert draft.count_missing() == {"no_label": 1}
 
 
+def test_loose_videos_are_of_the_one_class_that_is_named(tmp_path: Path) -> None:
+    for path in ("x.mp4", "deeper/y.mp4"):
+        make_file(tmp_path / "loose" / path)
+    draft = draft_manifest("folder", tmp_path / "loose", one_class="any")
+    found = [(record.video_id, record.split, record.label, record.class_name) for record in draft.records]
+    assert sorted(found) == [("deeper/y", "train", 0, "any"), ("x", "train", 0, "any")]
+    assert draft.missing == []
+    for path in ("val/x.mp4", "test/walk/y.mp4", "z.mp4"):
+        make_file(tmp_path / "splits" / path)
+    with pytest.raises(ManifestError, match="--one-class NAME"):
+        draft_manifest("folder", tmp_path / "splits" / "val")
+    records = draft_manifest("folder", tmp_path / "splits", one_class="any").records
+    assert {record.path.stem: record.split for record in records} == {"x": "val", "y": "test", "z": "train"}
+    with pytest.raises(ValueError, match="data set folder, without annotations"):
+        draft_manifest("folder", tmp_path / "loose", [tmp_path / "list.txt"], one_class="any")
+
+
 def test_a_tree_of_splits(tmp_path: Path) -> None:
     for path in ("train/run/x.mp4", "Validation/run/y.mp4", "test/walk/z.mp4"):
         make_file(tmp_path / path)
