@@ -15,6 +15,7 @@ from pipeline.label.forecast import RANGE_LEVEL, Figure, Forecast, SampleGroup, 
 from pipeline.label.job import shard_header
 from pipeline.label.plan import Plan, PlannedShard
 from pipeline.label.shard_sizes import USUAL_FRAMES_PER_VIDEO, choose_sizes
+from pipeline.label.spoken import BYTE_UNITS, COUNT_UNITS, TIME_UNITS, speak_figure
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.shards import Receipt, ShardWriter
@@ -101,16 +102,16 @@ class Estimate:
     def as_text(self) -> str:
         """Return a few lines for people."""
         unit, device_hours = self.device_hours
-        name = "GPU-hours" if unit == "gpu_hours" else "CPU-hours"
-        unprobed = f" ({self.unprobed_videos:,} videos not probed)" if self.unprobed_videos else " (probed)"
+        device = unit.removesuffix("_hours").upper()
+        unprobed = f"{self.unprobed_videos:,} videos not probed" if self.unprobed_videos else "probed"
         share = self.sample_videos / self.videos
         too_high = [f"too high   {self.too_high}"] if self.too_high else []
         return "\n".join(
             [
-                f"hours      {_spoken(self.forecast.hours)} with {self.resources.num_workers} workers",
-                f"{name}  {_spoken(device_hours)}",
-                f"on disk    {_spoken(self.forecast.shard_bytes, 1e9)} GB",
-                f"frames     {_spoken(self.forecast.frames, 1e6)} million{unprobed}",
+                f"time       {speak_figure(self.forecast.hours, TIME_UNITS)}, workers: {self.resources.num_workers}",
+                f"{device} time   {speak_figure(device_hours, TIME_UNITS, of=f'{device}-')}",
+                f"on disk    {speak_figure(self.forecast.shard_bytes, BYTE_UNITS)}",
+                f"frames     {speak_figure(self.forecast.frames, COUNT_UNITS)}, {unprobed}",
                 f"bound by   {self.bottleneck.text if self.bottleneck else 'unknown'}",
                 f"from       {self.sample_videos:,} of {self.videos:,} videos ({share:.2%}), {self.sample_frames:,} "
                 f"frames, in {self.sample_groups} groups and {self.sample_sec:.0f} s",
@@ -255,12 +256,6 @@ def _warm_up(pool: WorkerPool, plan: Plan, num_workers: int, frames_per_sec: flo
 
 def _rounded(figure: Figure, digits: int) -> dict[str, float | None]:
     return {name: None if value is None else round(value, digits) for name, value in figure._asdict().items()}
-
-
-def _spoken(figure: Figure, unit: float = 1.0) -> str:
-    if figure.low is None or figure.high is None:
-        return f"{figure.estimate / unit:.3g}"
-    return f"{figure.estimate / unit:.3g} ({figure.low / unit:.3g} to {figure.high / unit:.3g})"
 
 
 def _range_text(num_groups: int, whole: Forecast) -> str:
