@@ -95,14 +95,14 @@ def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: in
     run = start(bench, "--workers", workers)
     wait_for(lambda: list(bench.shards_dir.glob("*.part")))
     run.send_signal(number)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=120)
     assert run.returncode == code and out == ""
     assert len(err.strip().splitlines()) == 1 and "run the same command again" in err
 
 
 def test_a_teacher_that_cannot_be_loaded_is_one_line(bench: Bench) -> None:
     run = start(bench, "--workers", "1", "--human-teacher", "teachers.human:load")
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=120)
     assert run.returncode == 1 and out == ""
     assert len(err.strip().splitlines()) == 1 and "human" in err
 
