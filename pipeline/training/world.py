@@ -55,7 +55,8 @@ class World:
         dist.all_reduce(flat)
         pieces = flat[len(trained) :].split([p.numel() for p in trained])
         for parameter, piece, ranks in zip(trained, pieces, flat[: len(trained)].tolist(), strict=True):
-            parameter.grad = piece.view_as(parameter) if ranks else None
+            # In the parameter's own order in memory, which fused optimisers take for granted.
+            parameter.grad = torch.empty_like(parameter).copy_(piece.view_as(parameter)) if ranks else None
 
     def average_statistics(self, model: nn.Module) -> None:
         """Average BatchNorm's running statistics over ranks, so that every rank's model is the same.

@@ -35,6 +35,12 @@ def check_rank(rank: int, folder: str) -> None:
     assert torch.equal(model[2].weight.grad, torch.ones(2, 2))
     assert model[0].weight.grad is None
     assert torch.equal(model[0].running_mean, torch.full((2,), 1.5))
+    convolution = nn.Conv2d(3, 4, 2, bias=False).to(memory_format=torch.channels_last)
+    drawn = [torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(SIZE)]
+    convolution.weight.grad = drawn[rank].to(memory_format=torch.channels_last)
+    world.sum_gradients(convolution.parameters())
+    assert torch.equal(convolution.weight.grad, drawn[0] + drawn[1])
+    assert convolution.weight.grad.stride() == convolution.weight.stride()
     frozen = nn.BatchNorm2d(2).eval()
     frozen.running_mean.fill_(float(rank))
     world.average_statistics(nn.Sequential(frozen, nn.BatchNorm2d(2)))
