@@ -140,7 +140,7 @@ def read_card(weights_path: Path, kind: Kind) -> TeacherCard:
         missing = path if weights_path.is_file() else weights_path
         raise TeacherError(
             f"no {kind} teacher: {missing} is missing; run `kinet-pipeline teacher import {kind} FILE` "
-            f"or `kinet-pipeline teacher train {kind} --data DIR`"
+            f"or `kinet-pipeline teacher train {kind} --data DIR`; name one of your own by --{kind}-teacher"
         )
     try:
         with local_copy(weights_path, ".json") as local_path:

@@ -89,7 +89,8 @@ class Teacher:
 def load(weights_path: Path, *, device: torch.device, precision: str) -> Teacher:
     """Make the teacher of the weights, with the mean image that lies beside them."""
     network = PlacesSqueezeNet()
-    network.load_state_dict(torch.load(weights_path, weights_only=True))
+    with weights_path.open("rb") as file:  # under its path in a workspace, `torch.load` would take it for safetensors
+        network.load_state_dict(torch.load(file, weights_only=True))
     mean_image = next(weights_path.parent.glob("*_mean_bgr_3x256x256.npy"))
     network.to(device)
     mean = torch.from_numpy(np.load(mean_image)).to(device)
