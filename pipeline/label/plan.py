@@ -180,7 +180,7 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
     if schema_version != SCHEMA_VERSION:
         raise PlanError(
             f"{path}: written in schema {schema_version}, this version writes {SCHEMA_VERSION}; "
-            "go on with the version that began, or label into another workspace"
+            "go on with the version that began, or start in another workspace"
         )
     if ingredients.get("manifest") != manifest_digest(records):
         work = "extract-flow" if _FLOW in ingredients else "labelling"

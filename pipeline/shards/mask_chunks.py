@@ -14,7 +14,7 @@ import zstandard
 
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
 
-ZSTD_FILTER_ID = 32015
+_ZSTD_FILTER_ID = 32015
 # libdeflate at this level makes masks a third smaller than zlib at HDF5's usual 4, in less time.
 _GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
@@ -63,7 +63,7 @@ class MaskChunks:
         filters = [plist.get_filter(place)[0] for place in range(plist.get_nfilters())]
         if filters == [h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32]:
             self._decompress = _inflate
-        elif filters == [ZSTD_FILTER_ID, h5py.h5z.FILTER_FLETCHER32]:
+        elif filters == [_ZSTD_FILTER_ID, h5py.h5z.FILTER_FLETCHER32]:
             self._decompress = _decompress_zstd
         else:
             raise ValueError(f"masks stored by the filters {filters}")

@@ -1,5 +1,7 @@
 """Shards made for the tests: random labels from a seed, of a small frame size."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +64,15 @@ def of_teachers(labels: FrameLabels, teachers: tuple[str, ...]) -> FrameLabels:
 def append(writer: ShardWriter, labels: FrameLabels, start: int = 0, stop: int | None = None) -> None:
     part = FrameLabels(*(None if values is None else values[start:stop] for values in labels))
     writer.append(part.masks, part.scene_indices, part.scene_probs, part.frame_hashes, part.valid)
+
+
+def fail_to_write(program: str, path: Path) -> str:
+    """Run Python text that writes a shard and cannot, in a process of its own; return its words; it left no file."""
+    run = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    assert list(path.parent.iterdir()) == []
+    return run.stdout
 
 
 def assert_same(found: FrameLabels, expected: FrameLabels) -> None:
