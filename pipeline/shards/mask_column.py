@@ -14,10 +14,11 @@ from contextlib import contextmanager
 import deflate
 import h5py
 import numpy as np
+import numpy.typing as npt
 import zstandard
 
 from pipeline.errors import WorkspaceError
-from pipeline.shards.mask_chunks import ZSTD_LEVEL, Packed, compressor
+from pipeline.shards.chunks import ZSTD_LEVEL, compressor
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
 
 # What is on its way to the disk: 16 chunks of 174 kB.
@@ -46,7 +47,7 @@ class MaskColumn:
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="compress")
         self._waiting: deque[Future[bytes]] = deque()
 
-    def append(self, packed: Packed) -> None:
+    def append(self, packed: npt.NDArray[np.uint8]) -> None:
         """Add masks, uint8 [n, mask_bytes]."""
         rows = np.concatenate([self._loose, packed])
         num_whole = len(rows) // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES
@@ -82,7 +83,7 @@ class MaskColumn:
         """End the threads; what is on its way is dropped."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _hand_over(self, chunk: Packed) -> None:
+    def _hand_over(self, chunk: npt.NDArray[np.uint8]) -> None:
         with _environment_blamed():
             self._waiting.append(self._threads.submit(self._compress, chunk.tobytes()))
         self._rows += MASK_CHUNK_FRAMES

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ShardError
+from pipeline.shards.chunks import ChunkReader
 from pipeline.shards.columns import probability_fault
-from pipeline.shards.mask_chunks import MaskChunks
 from pipeline.shards.reader import H5_FAULTS, read_header
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, NUM_SCENE_CLASSES, ShardHeader, VideoStatus
 
@@ -83,7 +83,7 @@ def _frame_faults(file: h5py.File, header: ShardHeader, frames: int) -> list[str
     for mask in masks.values():
         if mask.shape[1:] != (header.mask_bytes,):
             faults.append(f"mask rows are {mask.shape[1:]} bytes, expected {header.mask_bytes}")
-        for _ in MaskChunks(mask.id).read_all():
+        for _ in ChunkReader(mask.id).read_all():
             pass  # a wrong checksum, or what cannot be decompressed, raises ValueError
     return faults
 

@@ -1,5 +1,7 @@
 """Reading labels out of one committed shard."""
 
+import functools
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -13,12 +15,11 @@ import numpy.typing as npt
 
 from pipeline.errors import ShardError
 from pipeline.shards.cache import FileDigest, local_shard
-from pipeline.shards.mask_chunks import MaskChunks
+from pipeline.shards.chunks import ChunkReader
 from pipeline.shards.receipts import digest_of, load_receipt_json, receipt_path_of
 from pipeline.shards.repair_hint import repair_hint
 from pipeline.shards.schema import (
     BOTH_TEACHERS,
-    COLUMN_CHUNK_FRAMES,
     HEADER_FIELDS,
     SCHEMA_VERSION,
     ShardHeader,
@@ -71,8 +72,7 @@ class ShardReader:
         self.path = path
         with local_shard(path, digest) as local_path:
             try:
-                # 1 MiB of chunks for each data set, not HDF5's 8: a data loader keeps many shards open.
-                self._file = h5py.File(local_path, "r", locking=False, rdcc_nslots=521, rdcc_nbytes=2**20)
+                self._file = _open_file(local_path)
             except OSError as error:
                 found = "cannot be opened" if local_path.exists() else "does not exist"
                 raise ShardError(f"shard {path}: {found} ({_one_line(error)}); {repair_hint(path)}") from error
@@ -87,7 +87,6 @@ class ShardReader:
                     name: self._open_column(name) for name in _column_names(self.teachers, self.has_flow)
                 }
                 self._flow_ends = self._read_flow_ends() if self.has_flow else None
-                self._masks = MaskChunks(self._open_column("mask")) if "human" in self.teachers else None
                 if len(self._offsets) != len(self.video_ids) + 1:
                     raise ValueError(f"{len(self._offsets)} offsets for {len(self.video_ids)} videos")
         except ShardError:
@@ -99,7 +98,7 @@ class ShardReader:
     def header(self) -> ShardHeader:
         """The root attributes."""
         with self._damage_named():
-            return read_header(self._file)
+            return read_header(h5py.File(self._file))
 
     def num_frames(self, video_id: str) -> int:
         """Return the number of labelled frames of a video; ValueError when it is not in this shard."""
@@ -122,10 +121,13 @@ class ShardReader:
         """Read the labels of some frames of a video, in any order, repeats allowed; see `FrameLabels`.
 
         Raises:
-            ValueError: the video is not in this shard, or the indices are not whole numbers in one dimension.
+            ValueError: the reader is closed, the video is not in this shard, or the indices are not whole numbers in
+                one dimension.
             IndexError: an index is not in 0..num_frames - 1.
             ShardError: the file is damaged where it was read.
         """
+        if not self._frame_columns:
+            raise ValueError(f"shard {self.path} is closed; open it again")
         start, frames = self._offsets[self._row(video_id)], self.num_frames(video_id)
         indices = np.asarray(frame_indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
@@ -138,17 +140,11 @@ class ShardReader:
         unique, inverse = np.unique(indices.astype(np.int64), return_inverse=True)
         rows = unique + start
         with self._damage_named():
-            found = {
-                name: _read_rows(column, rows, COLUMN_CHUNK_FRAMES) for name, column in self._frame_columns.items()
-            }
-            packed = None if self._masks is None else self._masks.read_rows(rows)
+            found = {name: column.read_rows(rows)[inverse] for name, column in self._frame_columns.items()}
             flows = self._read_flows(rows)
-        if packed is not None:
-            pixels = np.unpackbits(packed, axis=1).view(np.bool_)
-            found["mask"] = pixels.reshape(-1, self._height, self._width)
-        found = {name: values[inverse] for name, values in found.items()}
+            masks = self._unpack(found["mask"]) if "mask" in found else None
         return FrameLabels(
-            masks=found.get("mask"),
+            masks=masks,
             scene_indices=found.get("scene_index"),
             scene_probs=found.get("scene_prob"),
             valid=found["valid"].astype(np.bool_),
@@ -158,6 +154,7 @@ class ShardReader:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
+        self._frame_columns.clear()  # before the file: h5py would search for what is still open
         self._file.close()
 
     def __enter__(self) -> "ShardReader":
@@ -174,9 +171,13 @@ class ShardReader:
         except KeyError:
             raise ValueError(f"video {video_id} is not in shard {self.path}") from None
 
+    def _unpack(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """Make masks bool [n, H, W] of packed ones."""
+        return np.unpackbits(packed, axis=1).view(np.bool_).reshape(-1, self._height, self._width)
+
     def _has_attribute(self, name: str) -> bool:
         """Tell whether there is such a root attribute."""
-        return bool(h5py.h5a.exists(self._file.id, name.encode()))
+        return bool(h5py.h5a.exists(self._file, name.encode()))
 
     def _read_flow_ends(self) -> npt.NDArray[np.int64]:
         """Return where each row's flow ends among the bytes: int64 [N + 1], from 0."""
@@ -192,24 +193,27 @@ class ShardReader:
         flows = []
         for first, stop in pairwise([0, *breaks.tolist(), len(rows)]):
             start = int(ends[rows[first]])
-            content = _read_slice(flow, start, int(ends[rows[stop - 1] + 1])).tobytes()
+            content = flow.read_slice(start, int(ends[rows[stop - 1] + 1])).tobytes()
             flows += [content[ends[row] - start : ends[row + 1] - start] for row in rows[first:stop]]
         return flows
 
-    def _open_column(self, name: str) -> h5py.h5d.DatasetID:
-        """Open a data set by HDF5's own calls: h5py's high level would take most of a short read's time."""
-        return h5py.h5d.open(self._file.id, name.encode())
+    def _open_column(self, name: str) -> ChunkReader:
+        """Open a data set to read some of its rows."""
+        return ChunkReader(h5py.h5d.open(self._file, name.encode()))
+
+    def _column(self, name: str) -> npt.NDArray[Any]:
+        """Read a whole data set; HDF5's own calls, for h5py's high level would take most of a short read's time."""
+        column = h5py.h5d.open(self._file, name.encode())
+        values = np.empty(column.shape, column.dtype)
+        if values.size:
+            column.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        return values
 
     def _read_number(self, name: str) -> int:
         """Read one whole number of the root attributes."""
         number = np.empty((), np.int64)
-        h5py.h5a.open(self._file.id, name.encode()).read(number)
+        h5py.h5a.open(self._file, name.encode()).read(number, mtype=h5py.h5t.NATIVE_INT64)
         return int(number)
-
-    def _column(self, name: str) -> npt.NDArray[Any]:
-        """Read a whole data set."""
-        column = self._open_column(name)
-        return _read_slice(column, 0, column.shape[0])
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
@@ -253,36 +257,25 @@ def read_header(file: h5py.File) -> ShardHeader:
     return ShardHeader(**{**values, **numbers})
 
 
+def _open_file(path: Path) -> h5py.h5f.FileID:
+    """Open a file for reading, without a lock; raises OSError."""
+    return h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=_unlocked_access())
+
+
+@functools.cache
+def _unlocked_access() -> h5py.h5p.PropFAID:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_file_locking(False, True)
+    return access
+
+
 def _column_names(teachers: Sequence[TeacherKind], has_flow: bool) -> tuple[str, ...]:
-    """Name the per-frame data sets, masks aside, of a shard that has the labels of these teachers, or flow."""
+    """Name the per-frame data sets of a shard that has the labels of these teachers, or flow."""
+    masks = ("mask",) if "human" in teachers else ()
     scenes = ("scene_index", "scene_prob") if "scene" in teachers else ()
     flows = ("flow_size",) if has_flow else ()
-    return (*scenes, *flows, "valid", "frame_hash")
-
-
-def _read_rows(column: h5py.h5d.DatasetID, rows: npt.NDArray[np.int64], chunk_rows: int) -> npt.NDArray[Any]:
-    """Read rows that are unique and ascending: one call for each run of rows less than a chunk apart."""
-    if not len(rows):
-        return _read_slice(column, 0, 0)
-    breaks = np.flatnonzero(np.diff(rows) >= chunk_rows) + 1
-    blocks = []
-    for first, end in pairwise([0, *breaks.tolist(), len(rows)]):
-        run = rows[first:end]
-        blocks.append(_read_slice(column, int(run[0]), int(run[-1]) + 1)[run - run[0]])
-    return np.concatenate(blocks)
-
-
-def _read_slice(column: h5py.h5d.DatasetID, start: int, stop: int) -> npt.NDArray[Any]:
-    """Read rows start..stop - 1; raises ValueError when the data set is shorter."""
-    shape = column.shape
-    if stop > shape[0]:
-        raise ValueError(f"row {stop} of a data set of {shape[0]} rows")
-    out = np.empty((stop - start, *shape[1:]), column.dtype)
-    if out.size:
-        space = column.get_space()
-        space.select_hyperslab((start, *[0] * (len(shape) - 1)), out.shape)
-        column.read(h5py.h5s.create_simple(out.shape), space, out)
-    return out
+    return (*masks, *scenes, *flows, "valid", "frame_hash")
 
 
 def _one_line(error: BaseException) -> str:

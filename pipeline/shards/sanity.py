@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.shards.mask_chunks import MaskChunks
+from pipeline.shards.chunks import ChunkReader
 from pipeline.shards.schema import NUM_SCENE_CLASSES
 
 # Beyond these a data set's labels are not to be believed without a look at them.
@@ -158,7 +158,7 @@ def _measure_masks(mask: h5py.Dataset) -> tuple[npt.NDArray[np.int64], str | Non
     covered = [np.empty(0, np.int64)]
     first: npt.NDArray[np.uint8] | None = None
     same = True
-    for rows in MaskChunks(mask.id).read_all():
+    for rows in ChunkReader(mask.id).read_all():
         covered.append(np.bitwise_count(rows).sum(axis=1, dtype=np.int64))
         first = rows[:1] if first is None else first
         same = same and bool((rows == first).all())

@@ -11,8 +11,8 @@ import pytest
 from pipeline.errors import ShardError, WorkspaceError
 from pipeline.label.journal import JournalHistory, ShardJournal, read_history
 from pipeline.shards import ShardWriter, open_shard
+from pipeline.shards.chunks import fletcher32
 from pipeline.shards.columns import pack_masks
-from pipeline.shards.mask_chunks import fletcher32
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import MASK_CHUNK_FRAMES, Compression
 from tests.pipeline.shards.made import append, assert_same, fail_to_write, make_header, make_labels
@@ -69,7 +69,7 @@ def test_a_flipped_bit_in_any_chunk_is_found(tmp_path: Path, compression: Compre
         path.write_bytes(hurt)
         with h5py.File(path) as file, pytest.raises(OSError):
             file["mask"][chunk.chunk_offset[0]]
-        with open_shard(path) as shard, pytest.raises(ShardError, match=r"damaged .*wrong checksum of the masks"):
+        with open_shard(path) as shard, pytest.raises(ShardError, match=r"damaged .*wrong checksum of mask from row"):
             for video_id in shard.video_ids:
                 shard.read(video_id, range(shard.num_frames(video_id)))
 
