@@ -68,6 +68,10 @@ class HumanTeacher:
         self.person_classes = person_classes
         self.parses_lip = parses_lip
 
+    def compile(self) -> None:
+        """Let torch compile the network for the sizes it meets, at the first batch of each size."""
+        self.network.compile(dynamic=False)
+
     @torch.inference_mode()
     def predict_probabilities(self, frames_BHWC: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Give each pixel's class probabilities: uint8 RGB [B, H, W, 3] to float32 [B, K, H, W].

@@ -44,6 +44,10 @@ class SceneTeacher:
         self.name = name
         self.sha256 = sha256
 
+    def compile(self) -> None:
+        """Let torch compile the network for the sizes it meets, at the first batch of each size."""
+        self.network.compile(dynamic=False)
+
     @torch.inference_mode()
     def predict_probabilities(self, frames_BHWC: Tensor) -> Tensor:
         """Give the scenes' probabilities, averaged over views: uint8 RGB [B, H, W, 3] to float32 [B, 365]."""

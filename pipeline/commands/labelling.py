@@ -81,11 +81,14 @@ def choose_product(workspace: Workspace, choice: LabellingChoice, labels: LabelS
 def choose_begun_teachers(
     workspace: Workspace, choice: LabellingChoice, labels: LabelSet, plan: Plan
 ) -> TeacherSettings:
-    """Return the teachers that the options ask for, with the plan's mask median where they name none."""
-    from pipeline.label.settings import mask_median_of
+    """Return the teachers that the options ask for, made as those of the plan where they say nothing."""
+    from pipeline.label.settings import COMPILED, mask_median_of
 
-    mask_median = mask_median_of(plan.ingredients) if choice.mask_median is None else choice.mask_median
-    return choose_teachers(workspace, dataclasses.replace(choice, mask_median=mask_median), labels.kinds)
+    if choice.mask_median is None:
+        choice = dataclasses.replace(choice, mask_median=mask_median_of(plan.ingredients))
+    if choice.compile is None:
+        choice = dataclasses.replace(choice, compile=COMPILED in plan.ingredients)
+    return choose_teachers(workspace, choice, labels.kinds)
 
 
 def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]) -> TeacherSettings:
@@ -102,6 +105,7 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
             choice.precision,
             kinds,
             choice.mask_median or NO_MASK_MEDIAN,
+            compiled=bool(choice.compile),
         )
 
 

@@ -38,6 +38,7 @@ class LabellingChoice:
     human_teacher: str = "teachers.human:load"
     scene_teacher: str = "teachers.scene:load"
     mask_median: int | None = None
+    compile: bool | None = None
 
 
 _WORKER_OPTIONS = (
@@ -158,6 +159,12 @@ _TEACHER_OPTIONS = (
         metavar="FRAMES",
         help="Smooth masks in time: the median of so many frames, an odd number; 1 leaves them.  "
         "[default: 1; in retry and verify what the labels were begun with]",
+    ),
+    click.option(
+        "--compile/--no-compile",
+        default=None,
+        help="Let torch compile the teachers, for minutes at each worker's start; see what it brings with estimate.  "
+        "[default: no; in retry and verify as the labels were begun]",
     ),
 )
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 HUMAN_FACTORY = "teachers.human:load"
 SCENE_FACTORY = "teachers.scene:load"
-# Under which a plan's ingredients name the median of masks, where there is one.
+# Under which a plan's ingredients name the median of masks, and that the teachers are compiled, where it is so.
 MASK_MEDIAN = "mask_median"
+COMPILED = "compiled"
 NO_MASK_MEDIAN = 1
 # Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
 MAX_DECODERS = 16
@@ -32,6 +33,7 @@ class TeacherSettings:
         precision: "auto" is bfloat16 on a GPU and float32 elsewhere.
         kinds: which of the two label; the other's file and factory are not touched.
         mask_median: frames over which masks are smoothed, odd; 1 leaves them as they are.
+        compiled: whether torch compiles the networks, which moves labels by rounding.
     """
 
     human_path: Path
@@ -41,6 +43,7 @@ class TeacherSettings:
     precision: str = "auto"
     kinds: tuple[TeacherKind, ...] = BOTH_TEACHERS
     mask_median: int = NO_MASK_MEDIAN
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -5,7 +5,8 @@ A teacher is made by a factory that is given to `label` by name (``teachers.huma
 
     def load(weights_path: Path, *, device: torch.device, precision: str) -> HumanTeacherProtocol | SceneTeacherProtocol
 
-The factory is called once in every worker; docs/own-teacher.md has a complete example.
+The factory is called once in every worker; docs/own-teacher.md has a complete example. A teacher may have a method
+``compile()``: `label --compile` calls it before the first batch, all batches then being of one size.
 """
 
 from typing import NamedTuple, Protocol

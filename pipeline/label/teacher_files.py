@@ -7,7 +7,7 @@ from pipeline.store import sha256_of_file
 
 
 def digest_teacher_files(settings: TeacherSettings) -> str | None:
-    """Hash what makes the labels: factories, precision, median of masks, weights files and side files where they are.
+    """Hash what makes the labels: factories, precision, options, weights files and side files where they are.
 
     None where a weights file is missing. The factories' own code is not looked at.
     """
@@ -25,4 +25,6 @@ def digest_teacher_files(settings: TeacherSettings) -> str | None:
             parts.append("no side file")
     if settings.mask_median > 1:
         parts.append(f"mask median {settings.mask_median}")
+    if settings.compiled:
+        parts.append("compiled")
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -47,6 +47,21 @@ def load_teachers(settings: TeacherSettings, device: torch.device, precision: st
     return Teachers(human, scene, device)
 
 
+def compile_teachers(teachers: Teachers, settings: TeacherSettings, batch_size: int) -> None:
+    """Let each teacher compile its network, for batches of one size, and try it on a black one.
+
+    Raises:
+        TeacherError: a teacher cannot be compiled.
+    """
+    frames_BHWC = _black_frames(teachers.device, batch_size)
+    if teachers.human is not None:
+        with _compiling(settings.human_factory, teachers.human):
+            ask_for_masks(settings.human_factory, teachers.human, frames_BHWC)
+    if teachers.scene is not None:
+        with _compiling(settings.scene_factory, teachers.scene):
+            ask_for_scenes(settings.scene_factory, teachers.scene, frames_BHWC)
+
+
 def choose_precision(wanted: str, device: torch.device) -> str:
     """Resolve "auto": bfloat16 on a GPU, float32 elsewhere."""
     return ("bfloat16" if device.type == "cuda" else "float32") if wanted == "auto" else wanted
@@ -155,8 +170,19 @@ def _trial(name: str) -> AbstractContextManager[None]:
     return own_code(name, f"failed on {_TRIAL_FRAMES} black frames")
 
 
-def _black_frames(device: torch.device) -> Tensor:
-    return torch.zeros(_TRIAL_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3, dtype=torch.uint8, device=device)
+@contextmanager
+def _compiling(name: str, teacher: object) -> Iterator[None]:
+    """Call a teacher's own `compile`; what it raises, there or at its first batch, is that it cannot be compiled."""
+    compile_teacher = getattr(teacher, "compile", None)
+    if not callable(compile_teacher):
+        raise TeacherError(f"teacher {name}: has no method compile; label without --compile, or add it")
+    with own_code(name, "cannot be compiled; label without --compile, or mend this"):
+        compile_teacher()
+        yield
+
+
+def _black_frames(device: torch.device, num_frames: int = _TRIAL_FRAMES) -> Tensor:
+    return torch.zeros(num_frames, FRAME_HEIGHT, FRAME_WIDTH, 3, dtype=torch.uint8, device=device)
 
 
 def _raise_fault(name: str, fault: str | None) -> None:

@@ -5,8 +5,14 @@ import torch
 from pipeline.label.batches import TeacherBatches
 from pipeline.label.mask_median import MedianMasks
 from pipeline.label.product import RowMaker
-from pipeline.label.settings import MASK_MEDIAN, LabelSettings, TeacherSettings
-from pipeline.label.teacher_loading import Teachers, choose_precision, describe_teachers, load_teachers
+from pipeline.label.settings import COMPILED, MASK_MEDIAN, LabelSettings, TeacherSettings
+from pipeline.label.teacher_loading import (
+    Teachers,
+    choose_precision,
+    compile_teachers,
+    describe_teachers,
+    load_teachers,
+)
 
 
 class TeacherProduct:
@@ -17,14 +23,20 @@ class TeacherProduct:
         precision: in which they compute.
         batch_size: frames that go through them together.
         mask_median: frames over which masks are smoothed; 1 leaves them as they are.
+        compiled: whether the teachers are.
     """
 
-    def __init__(self, teachers: Teachers, precision: str, batch_size: int, mask_median: int = 1) -> None:
+    def __init__(
+        self, teachers: Teachers, precision: str, batch_size: int, *, mask_median: int = 1, compiled: bool = False
+    ) -> None:
         self.teachers = teachers
         self._mask_median = mask_median
         self.ingredients = {"precision": precision, **describe_teachers(teachers)}
-        if mask_median > 1:  # without it labels are what they were before there was one
+        # Without the two, labels are what they were before there were any.
+        if mask_median > 1:
             self.ingredients[MASK_MEDIAN] = str(mask_median)
+        if compiled:
+            self.ingredients[COMPILED] = "yes"
         self.stage = "teachers"
         self.trial_frames = batch_size
 
@@ -41,10 +53,15 @@ def load_teacher_product(teachers: TeacherSettings, settings: LabelSettings, num
     """Load the teachers where there is a GPU on it, else on so many processors (Ray would choose one).
 
     Raises:
-        TeacherError: a factory or its file is not to be had, or what it makes does not follow the protocol.
+        TeacherError: a factory or its file is not to be had, what it makes does not follow the protocol, or a teacher
+            that is to be compiled cannot be.
     """
     torch.set_num_threads(num_cpus)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(teachers.precision, device)
     loaded = load_teachers(teachers, device, precision)
-    return TeacherProduct(loaded, precision, settings.batch_size, teachers.mask_median)
+    if teachers.compiled:
+        compile_teachers(loaded, teachers, settings.batch_size)
+    return TeacherProduct(
+        loaded, precision, settings.batch_size, mask_median=teachers.mask_median, compiled=teachers.compiled
+    )
