@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import WorkspaceError
 from pipeline.flow.coding import ZERO, encode, quantise
 from pipeline.flow.methods import compute_flow, require_optflow
 from pipeline.flow.settings import FlowSettings
@@ -40,8 +41,18 @@ class FlowProduct:
         return FlowRows(self, _PAIRS_PER_THREAD * self._num_threads)
 
     def start(self, first_HW: NDArray[np.uint8], second_HW: NDArray[np.uint8]) -> Future[bytes]:
-        """Have the encoded flow between two gray frames computed."""
-        return self._threads.submit(self._compute, first_HW, second_HW)
+        """Have the encoded flow between two gray frames computed.
+
+        Raises:
+            WorkspaceError: the machine has no thread for it, which is no video's doing.
+        """
+        try:
+            return self._threads.submit(self._compute, first_HW, second_HW)
+        except RuntimeError as error:
+            raise WorkspaceError(
+                f"flow cannot be computed ({error}); see that the machine has threads to spare, then run the same "
+                "command again"
+            ) from error
 
     def close(self) -> None:
         """Drop the pairs that wait: Python would compute them all before the process ends."""

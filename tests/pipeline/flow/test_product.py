@@ -1,5 +1,6 @@
 """The rows that workers make of frames: in order, one for each, whatever the threads do."""
 
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.errors import PlanError
+from pipeline.errors import PlanError, WorkspaceError
 from pipeline.flow.coding import ZERO, decode
 from pipeline.flow.product import FlowProduct, load_flow_product
 from pipeline.flow.settings import FlowSettings
@@ -34,6 +35,17 @@ def product() -> FlowProduct:
 @pytest.fixture(scope="module")
 def videos() -> list[NDArray[np.uint8]]:
     return [moving_frames(length, 256, 336, seed) for seed, length in enumerate((7, 1, 40))]
+
+
+def test_a_machine_without_threads_is_no_videos_fault(videos: list[NDArray[np.uint8]]) -> None:
+    product = load_flow_product(FlowSettings("dis"), num_threads=1)
+    # More than there are addresses: no thread can start.
+    usual = threading.stack_size(2**47)
+    try:
+        with pytest.raises(WorkspaceError, match=r"flow cannot be computed \(can't start new thread\)"):
+            product.make_rows().add(videos[0])
+    finally:
+        threading.stack_size(usual)
 
 
 def extract(product: FlowProduct, videos: list[NDArray[np.uint8]], chunk: int) -> list[bytes]:
@@ -77,7 +89,7 @@ def test_a_closed_worker_drops_the_pairs_that_wait(tmp_path: Path) -> None:
     frames = moving_frames(2, 256, 336)
     worker.predict([frames])
     worker.close()
-    with pytest.raises(RuntimeError, match="after shutdown"):
+    with pytest.raises(WorkspaceError, match="after shutdown"):
         worker.predict([frames])
 
 
