@@ -10,36 +10,25 @@ teachers over that of the whole job, all processes counted: other work on the ma
 """
 
 import argparse
-import contextlib
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from cpu_clock import CpuClock
+from whole_job import Measured, whole_job
 from workload import find_videos, make_teachers
 
 from manifests import VideoRecord
 from pipeline.label.decode_ahead import DecodeAhead, VideoEnd
-from pipeline.label.job import LabelJob, run_label_job
-from pipeline.label.pools import open_pool
-from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
 from pipeline.malloc import keep_freed_memory
 from pipeline.processors import count_processors, let_waiting_threads_sleep
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
-
-
-class Measured(NamedTuple):
-    """How fast something was, and what it took of the processors."""
-
-    frames_per_sec: float
-    cpu_ms_per_frame: float
 
 
 def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> Measured:
@@ -72,24 +61,6 @@ def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frame
     worker.close()
     num_frames = num_batches * settings.batch_size
     return Measured(num_frames / seconds, 1000 * clock.seconds / num_frames)
-
-
-def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> Measured:
-    """Label from the first video's start to the last committed shard, in this process without Ray."""
-    started: list[float] = []
-    clock = CpuClock()
-
-    def note_start(_: LabelProgress) -> None:
-        if not started:
-            started.append(time.monotonic())
-            running.enter_context(clock)
-
-    with tempfile.TemporaryDirectory() as folder:
-        job = LabelJob("bench", records, Path(folder), videos_per_shard=32)
-        with open_pool(teachers, settings, Path(folder), None) as pool, contextlib.ExitStack() as running:
-            report = run_label_job(job, pool, note_start)
-            seconds = time.monotonic() - started[0]
-    return Measured(report.frames / seconds, 1000 * clock.seconds / report.frames)
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """Measure the teachers on a GPU: frames/s with labels committed, share of the card's matmul rate, and eager float32.
 
 In one run: (1) the card's bfloat16 rate by large matrix products; (2) the teachers in float32, batch after batch, each
-awaited; (3) the same in bfloat16, as `label` runs them; (4) bfloat16 with every batch's labels written into a shard.
-FLOPs of a frame are counted by `torch.utils.flop_counter`. Frames are random and in memory; decoding is measured by
-`bench_efficiency.py`. Runs on a processor too, to see that it runs: the figures then mean little.
+awaited; (3) the same in bfloat16, as `label` runs them; (4) compiled too, as by `label --compile`; (5) these with every
+batch's labels written into a shard; (6) with --videos, the whole job: videos decoded, labelled, committed. FLOPs of a
+frame are counted by `torch.utils.flop_counter`. Frames are random and in memory but for the last. Runs on a processor
+too, to see that it runs: the figures then mean little.
 
-    python benchmarks/bench_gpu.py [--batch-size 64] [--batches 20]
+    python benchmarks/bench_gpu.py [--batch-size 64] [--batches 20] [--videos DIR [--limit 100]]
 """
 
 import argparse
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from workload import make_teachers
+from whole_job import whole_job
+from workload import find_videos, make_teachers
 
 from pipeline.label.batches import FrameRows, TeacherBatches
-from pipeline.label.teacher_loading import Teachers, load_teachers
+from pipeline.label.settings import LabelSettings
+from pipeline.label.teacher_loading import Teachers, compile_teachers, load_teachers
 from pipeline.shards import ShardHeader, ShardWriter, VideoStatus
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
@@ -117,6 +121,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--videos", type=Path)
+    parser.add_argument("--limit", type=int, default=100, help="so many of the videos")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     generator = np.random.default_rng(0)
@@ -129,18 +135,39 @@ def main() -> None:
         flops = count_flops(exact, torch.from_numpy(pixels[:2]).to(device))
         eager = eager_frames_per_sec(exact, pixels, options.batches)
         ours = frames_per_sec(fast, pixels, options.batches, lambda _: None)
+        started = time.monotonic()
+        compile_teachers(fast, settings, options.batch_size)
+        compile_sec = time.monotonic() - started
+        compiled = frames_per_sec(fast, pixels, options.batches, lambda _: None)
         writer, write = write_into(Path(name))
         with writer:
             committed = frames_per_sec(fast, pixels, options.batches, write)
             writer.end_video(VideoStatus.OK, seek_exact=True)
             writer.commit()
+        job = None
+        if options.videos is not None:
+            as_compiled = dataclasses.replace(settings, precision="bfloat16", compiled=True)
+            records = find_videos(options.videos, options.limit)
+            job = whole_job(records, as_compiled, LabelSettings(batch_size=options.batch_size))
     where = torch.cuda.get_device_name() if device.type == "cuda" else "processor"
     print(f"{where}, batches of {options.batch_size}, {flops / 1e9:.1f} GFLOP a frame")
     print(f"  bfloat16 matmul                 {rate / 1e12:9.2f} TFLOP/s")
     print(f"  eager float32                   {eager:9.1f} frames/s")
     print(f"  bfloat16                        {ours:9.1f} frames/s   {ours / eager:.2f} times eager float32")
-    print(f"  bfloat16, labels into a shard   {committed:9.1f} frames/s   {committed / ours:.3f} of that")
-    print(f"  of the matmul rate              {100 * ours * flops / rate:9.1f} %")
+    print(
+        f"  bfloat16, compiled              {compiled:9.1f} frames/s   {compiled / eager:.2f} times eager float32, "
+        f"after {compile_sec:.0f} s of compiling"
+    )
+    print(f"  and labels into a shard         {committed:9.1f} frames/s   {committed / compiled:.3f} of that")
+    if job is not None:
+        print(
+            f"  and videos decoded: the job     {job.frames_per_sec:9.1f} frames/s   "
+            f"{job.frames_per_sec / compiled:.3f} of that"
+        )
+    print(
+        f"  of the matmul rate              {100 * compiled * flops / rate:9.1f} %, "
+        f"not compiled {100 * ours * flops / rate:.1f} %"
+    )
 
 
 if __name__ == "__main__":
