@@ -244,8 +244,13 @@ class ShardWriter:
         except OSError as error:
             self.discard()
             raise disk_fault(self.path, self._part.fault or error) from error
-        except MemoryError as error:
+        except Exception as error:
             self.discard()
+            if self._part.fault is not None:
+                # What HDF5 makes of what it could not write and then reads, RuntimeError among it, is no other fault.
+                raise disk_fault(self.path, self._part.fault) from error
+            if not isinstance(error, MemoryError):
+                raise
             raise WorkspaceError(
                 f"{self.path}: no memory to write it ({error}); see that the machine has some to spare, then run the "
                 "same command again"
