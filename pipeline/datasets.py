@@ -7,7 +7,7 @@ from manifests import VideoRecord, read_manifest
 from manifests.catalogue import VIDEO_DATASETS
 from pipeline.errors import ManifestError, OptionError, UnknownDatasetError
 from pipeline.local_copies import local_copy
-from pipeline.store import find_files
+from pipeline.store import find_files, sha256_of_file
 from pipeline.workspace import Workspace
 
 
@@ -30,6 +30,14 @@ def require_split(dataset: str, records: Sequence[VideoRecord], split: str | Non
         raise ManifestError(f"the manifest of {dataset} lists no video; run kinet-pipeline manifest build")
     if split is not None and split not in known:
         raise OptionError(f"data set {dataset} has no video in split {split!r}; its manifest has {', '.join(known)}")
+
+
+def digest_manifest_file(workspace: Workspace, dataset: str) -> str | None:
+    """Return the hex SHA-256 of a data set's manifest file; None where there is none."""
+    try:
+        return sha256_of_file(workspace.manifest_path(dataset))
+    except FileNotFoundError:
+        return None
 
 
 def load_dataset(workspace: Workspace, dataset: str) -> list[VideoRecord]:

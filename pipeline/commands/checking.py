@@ -48,9 +48,10 @@ def check_set(checked: CheckedSet, choice: LabellingChoice) -> LabelCheck:
 
 def repair_bad(checked: CheckedSet, check: LabelCheck, workspace: Workspace, choice: LabellingChoice) -> LabelCheck:
     """Label the bad shards again and check them, and no other, once more."""
-    from pipeline.label.check import check_again, require_plan
+    from pipeline.label.check import check_again
     from pipeline.label.goals import RedoShards
     from pipeline.label.job import LabelJob
+    from pipeline.label.sets import require_plan
 
     for shard in check.shards.bad:
         click.echo(f"{shard.name}: {shard.faults[0].message}; to be labelled again", err=True)
@@ -67,8 +68,8 @@ def label_sample(
     checked: CheckedSet, check: LabelCheck, workspace: Workspace, choice: LabellingChoice, num_frames: int, seed: int
 ) -> LabelCheck:
     """Label random frames of the whole shards again in this process, and compare."""
-    from pipeline.label.check import require_plan
     from pipeline.label.recheck import recheck_frames
+    from pipeline.label.sets import require_plan
 
     folder, bad = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
     plan = require_plan(checked.labels, checked.dataset, checked.records)

@@ -40,13 +40,22 @@ def extract_flow(
 
     See it by `status --flow`, check it by `verify --flow`, try quarantined videos again by `retry --flow`.
     """
-    from pipeline.datasets import load_dataset, require_split
+    from pipeline.datasets import digest_manifest_file, load_dataset, require_split
     from pipeline.flow.settings import FlowSettings
     from pipeline.label.job import LabelJob
 
+    # Before the rows: a file that changes meanwhile is then another one, not the one that was read.
+    manifest_file = digest_manifest_file(workspace, dataset)
     records = load_dataset(workspace, dataset)
     require_split(dataset, records, split)
-    job = LabelJob(dataset, records, workspace.flow_shards_dir(dataset), split, videos_per_shard)
+    job = LabelJob(
+        dataset,
+        records,
+        workspace.flow_shards_dir(dataset),
+        split,
+        videos_per_shard,
+        manifest_file=manifest_file,
+    )
     report = run_labelling(job, FlowSettings(method, quality), choice)
     if as_json:
         click.echo(json.dumps(report.as_json()))

@@ -40,15 +40,25 @@ def label(
     workspace: Workspace,
 ) -> None:
     """Run both teachers, or one of them, over every frame and write shards; run it again to go on after a kill."""
-    from pipeline.datasets import load_dataset, require_split
+    from pipeline.datasets import digest_manifest_file, load_dataset, require_split
     from pipeline.label.job import LabelJob
     from pipeline.label.sets import rival_dirs, set_to_label
 
+    # Before the rows: a file that changes meanwhile is then another one, not the one that was read.
+    manifest_file = digest_manifest_file(workspace, dataset)
     records = load_dataset(workspace, dataset)
     require_split(dataset, records, split)
     labels = set_to_label(workspace, dataset, teachers)
     rivals = rival_dirs(workspace, dataset, labels.kinds)
-    job = LabelJob(dataset, records, labels.shards_dir, split, videos_per_shard, rival_dirs=rivals)
+    job = LabelJob(
+        dataset,
+        records,
+        labels.shards_dir,
+        split,
+        videos_per_shard,
+        manifest_file=manifest_file,
+        rival_dirs=rivals,
+    )
     report = run_labelling(job, choose_teachers(workspace, choice, labels.kinds), choice)
     if as_json:
         click.echo(json.dumps(report.as_json()))

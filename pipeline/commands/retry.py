@@ -53,10 +53,9 @@ def retry(
 ) -> None:
     """Try quarantined videos again, in the shards that are committed; the labels of all others are kept as they are."""
     from pipeline.datasets import load_dataset, require_split
-    from pipeline.label.check import require_plan
     from pipeline.label.goals import RetryQuarantined
     from pipeline.label.job import LabelJob
-    from pipeline.label.sets import meant_set
+    from pipeline.label.sets import meant_set, require_plan
 
     records, labels = load_dataset(workspace, dataset), meant_set(workspace, dataset, teachers, flow)
     require_split(dataset, records, split)

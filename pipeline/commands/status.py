@@ -19,6 +19,8 @@ from pipeline.options import (
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipeline.label.outline import PlanOutline
+    from pipeline.label.plan import Plan
     from pipeline.shards.schema import TeacherKind
 
 
@@ -39,15 +41,18 @@ def status(
     workspace: Workspace,
 ) -> None:
     """Say which videos are done, quarantined and missing; the figures always sum to the planned videos."""
-    from pipeline.datasets import load_dataset, require_split
-    from pipeline.label.check import require_plan
-    from pipeline.label.sets import meant_set
+    from pipeline.datasets import digest_manifest_file, load_dataset, require_split
+    from pipeline.label.outline import read_outline
+    from pipeline.label.sets import meant_set, require_plan
     from pipeline.label.status import read_receipts, summarise
 
     labels = meant_set(workspace, dataset, teachers, flow)
-    records = load_dataset(workspace, dataset)
-    require_split(dataset, records, split)
-    plan = require_plan(labels, dataset, records)
+    manifest_file = digest_manifest_file(workspace, dataset)
+    plan: Plan | PlanOutline | None = read_outline(labels.shards_dir, dataset, manifest_file)
+    if plan is None:
+        records = load_dataset(workspace, dataset)
+        require_split(dataset, records, split)
+        plan = require_plan(labels, dataset, records)
     shards = plan.of_split(split)
     receipts = read_receipts(labels.shards_dir, shards, plan.fingerprint)
     state = summarise(shards, receipts, is_flow=labels.is_flow)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from manifests import VideoRecord
-from pipeline.errors import WorkspaceError
-from pipeline.label.plan import Plan, read_plan
+from pipeline.label.plan import Plan
 from pipeline.label.recheck import SampleReport
-from pipeline.label.sets import LabelSet
+from pipeline.label.sets import LabelSet, require_plan
 from pipeline.shards import DatasetReport, ExpectedShard, find_oddities, sum_figures, verify_dataset
 
 
@@ -87,15 +86,6 @@ class LabelCheck:
         if self.strict and self.warnings:
             parts.append(f"{len(self.warnings)} warnings")
         return f"{dataset}: {', '.join(parts)}; run kinet-pipeline {way_out}"
-
-
-def require_plan(labels: LabelSet, dataset: str, records: Sequence[VideoRecord]) -> Plan:
-    """Read the plan; raise WorkspaceError where labelling has not begun, PlanError where the manifest changed since."""
-    plan = read_plan(labels.shards_dir, dataset, records)
-    if plan is None:
-        found = f"{dataset} has no optical flow" if labels.is_flow else f"labelling of {dataset} has not begun"
-        raise WorkspaceError(f"{found}; run kinet-pipeline {labels.making(dataset)}")
-    return plan
 
 
 def check_shards(

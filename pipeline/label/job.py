@@ -1,5 +1,6 @@
 """Stage one as a job: what is left to do, handed to workers shard by shard, until all of it is done."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ class LabelJob:
         goal: what it is to do.
         teacher_files: `digest_teacher_files` of the teachers; None where a job must be given to workers to see whether
             something is left of it.
+        manifest_file: hex SHA-256 of the manifest's file; None where it is not known.
         rival_dirs: folders of other sets of the same teachers' labels; where one is begun, this job is not.
     """
 
@@ -61,6 +63,7 @@ class LabelJob:
     videos_per_shard: int | None = None
     goal: Goal = field(default_factory=LabelMissing)
     teacher_files: str | None = None
+    manifest_file: str | None = None
     rival_dirs: tuple[Path, ...] = ()
 
 
@@ -195,12 +198,17 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
                 f"{job.shards_dir} was begun with {begun} a shard; leave --videos-per-shard away, or start in "
                 "another workspace"
             )
+        if job.manifest_file not in (None, plan.manifest_file):
+            # The same videos in another file: probed since, say.
+            plan = dataclasses.replace(plan, manifest_file=job.manifest_file)
+            write_plan(job.shards_dir, plan)
         return plan
     if job.videos_per_shard is None:
         sizes = choose_sizes(job.records, description.frames_per_sec)
     else:
         sizes = even_sizes(job.records, job.videos_per_shard)
-    plan = Plan(job.dataset, job.videos_per_shard, ingredients, partition(job.records, sizes), job.teacher_files)
+    shards = partition(job.records, sizes)
+    plan = Plan(job.dataset, job.videos_per_shard, ingredients, shards, job.teacher_files, job.manifest_file)
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
     _require_no_rival(job)

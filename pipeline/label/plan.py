@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from manifests import VideoRecord
 from pipeline.errors import PlanError
@@ -35,7 +36,12 @@ class PlannedShard:
     @property
     def name(self) -> str:
         """File name without suffix."""
-        return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
+        return shard_name(self.split, self.index, self.count)
+
+    @property
+    def num_videos(self) -> int:
+        """Videos in it."""
+        return len(self.records)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Plan:
         ingredients: what decides the labels' values, by name; their hash is the fingerprint.
         shards: every shard of every split.
         teacher_files: `digest_teacher_files` of the teachers it was made with; None where that is not known.
+        manifest_file: hex SHA-256 of the manifest's file, in which these shards' videos stand; None likewise.
     """
 
     dataset: str
@@ -55,11 +62,12 @@ class Plan:
     ingredients: dict[str, str]
     shards: tuple[PlannedShard, ...]
     teacher_files: str | None = None
+    manifest_file: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of the ingredients."""
-        return hashlib.sha256(json.dumps(self.ingredients, sort_keys=True).encode()).hexdigest()
+        return fingerprint_of(self.ingredients)
 
     @property
     def is_flow(self) -> bool:
@@ -69,7 +77,7 @@ class Plan:
     @property
     def num_videos(self) -> int:
         """Videos in all shards."""
-        return sum(len(shard.records) for shard in self.shards)
+        return sum(shard.num_videos for shard in self.shards)
 
     def of_split(self, split: str | None) -> tuple[PlannedShard, ...]:
         """Return the shards of one split, or all; raise PlanError naming the splits there are."""
@@ -80,6 +88,16 @@ class Plan:
             known = ", ".join(sorted({shard.split for shard in self.shards}))
             raise PlanError(f"data set {self.dataset} has no split {split!r}; it has {known}")
         return chosen
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """Name a shard's file, without suffix: ``train-00012-of-00480``."""
+    return f"{split}-{index:05d}-of-{count:05d}"
+
+
+def fingerprint_of(ingredients: Mapping[str, str]) -> str:
+    """Return the hex SHA-256 of a plan's ingredients."""
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
 def even_sizes(records: Sequence[VideoRecord], videos_per_shard: int) -> dict[str, list[int]]:
@@ -121,7 +139,7 @@ def manifest_digest(records: Sequence[VideoRecord]) -> str:
     Moving the whole folder, or probing the videos, changes nothing; another file, order, split or label does.
     """
     paths = [str(record.path) for record in records]
-    common = common_folder(records) if records else ""
+    common = _common_folder(paths) if records else ""
     # None of the four can hold a NUL, so that no two manifests give the same text.
     rows = (
         f"{record.video_id}\0{record.split}\0{record.label}\0{path[len(common) :]}\0"
@@ -136,7 +154,12 @@ def _split_of(shard: PlannedShard) -> str:
 
 def common_folder(records: Sequence[VideoRecord]) -> str:
     """Return the innermost folder that holds every video; there must be one."""
-    return os.path.commonpath({os.path.dirname(record.path) for record in records})  # noqa: PTH120 - 260,000 of them
+    return _common_folder(str(record.path) for record in records)
+
+
+def _common_folder(paths: Iterable[str]) -> str:
+    # Cut as text: there may be 260,000 of them, in few folders.
+    return os.path.commonpath({path[: path.rfind("/") + 1] for path in paths})
 
 
 def write_plan(shards_dir: Path, plan: Plan) -> None:
@@ -151,9 +174,10 @@ def write_plan(shards_dir: Path, plan: Plan) -> None:
         "videos": plan.num_videos,
         "shards": {shard.split: shard.count for shard in plan.shards},
         "shard_videos": {
-            split: [len(shard.records) for shard in shards] for split, shards in groupby(plan.shards, _split_of)
+            split: [shard.num_videos for shard in shards] for split, shards in groupby(plan.shards, _split_of)
         },
         "teacher_files": plan.teacher_files,
+        "manifest_file": plan.manifest_file,
     }
     make_dir(shards_dir)
     write_atomically(shards_dir / PLAN_NAME, json.dumps(content, indent=1) + "\n")
@@ -165,37 +189,75 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
     Raises:
         PlanError: the plan cannot be read, or the manifest changed since.
     """
+    file = read_plan_file(shards_dir)
+    if file is None:
+        return None
+    if file.ingredients.get("manifest") != manifest_digest(records):
+        work = "extract-flow" if _FLOW in file.ingredients else "labelling"
+        raise PlanError(
+            f"the manifest of {dataset} changed since {work} began ({file.num_videos} videos then, "
+            f"{len(records)} now; or other paths, splits or labels); restore the manifest that the shards in "
+            f"{shards_dir} belong to, or start in another workspace"
+        )
+    try:
+        # The plan of an older program has shards of one size.
+        sizes = file.shard_videos or even_sizes(records, file.videos_per_shard or 0)
+        shards = partition(records, sizes)
+    except ValueError as error:
+        raise _no_plan(shards_dir, error) from error
+    return Plan(dataset, file.videos_per_shard, file.ingredients, shards, file.teacher_files, file.manifest_file)
+
+
+class PlanFile(NamedTuple):
+    """What stands in ``plan.json``; see `Plan`.
+
+    Attributes:
+        num_videos: of all shards.
+        shard_videos: videos in each split's shards; None in the plan of an older program, whose shards are of one size.
+    """
+
+    videos_per_shard: int | None
+    ingredients: dict[str, str]
+    num_videos: int
+    shard_videos: dict[str, list[int]] | None
+    teacher_files: str | None
+    manifest_file: str | None
+
+
+def read_plan_file(shards_dir: Path) -> PlanFile | None:
+    """Read what stands in ``plan.json`` alone; None before the first start. Raises PlanError where it is none."""
     path = shards_dir / PLAN_NAME
     try:
         content = json.loads(next(read_files([path])))
         shard_videos, videos_per_shard = content.get("shard_videos"), content["videos_per_shard"]
         if shard_videos is None or videos_per_shard is not None:
             videos_per_shard = int(videos_per_shard)
-        ingredients = {str(name): str(value) for name, value in content["ingredients"].items()}
+        if shard_videos is not None:
+            shard_videos = {str(split): list(map(int, sizes)) for split, sizes in shard_videos.items()}
+        found = PlanFile(
+            videos_per_shard,
+            {str(name): str(value) for name, value in content["ingredients"].items()},
+            int(content["videos"]),
+            shard_videos,
+            content.get("teacher_files"),
+            content.get("manifest_file"),
+        )
         schema_version = int(content["schema_version"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise PlanError(f"{path}: not a plan ({error}); restore it, or move {shards_dir} away to start anew") from error
+        raise _no_plan(shards_dir, error) from error
     if schema_version != SCHEMA_VERSION:
         raise PlanError(
             f"{path}: written in schema {schema_version}, this version writes {SCHEMA_VERSION}; "
             "go on with the version that began, or start in another workspace"
         )
-    if ingredients.get("manifest") != manifest_digest(records):
-        work = "extract-flow" if _FLOW in ingredients else "labelling"
-        raise PlanError(
-            f"the manifest of {dataset} changed since {work} began ({content.get('videos')} videos then, "
-            f"{len(records)} now; or other paths, splits or labels); restore the manifest that the shards in "
-            f"{shards_dir} belong to, or start in another workspace"
-        )
-    try:
-        # The plan of an older program has shards of one size.
-        sizes = even_sizes(records, videos_per_shard) if shard_videos is None else shard_videos
-        shards = partition(records, sizes)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise PlanError(f"{path}: not a plan ({error}); restore it, or move {shards_dir} away to start anew") from error
-    return Plan(dataset, videos_per_shard, ingredients, shards, content.get("teacher_files"))
+    return found
+
+
+def _no_plan(shards_dir: Path, fault: Exception) -> PlanError:
+    path = shards_dir / PLAN_NAME
+    return PlanError(f"{path}: not a plan ({fault}); restore it, or move {shards_dir} away to start anew")
 
 
 def check_ingredients(plan: Plan, ingredients: dict[str, str], shards_dir: Path) -> None:

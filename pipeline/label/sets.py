@@ -1,10 +1,12 @@
 """Sets of shards: both teachers' labels together, those of one alone, or optical flow, and which one is meant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests import VideoRecord
 from pipeline.errors import OptionError, WorkspaceError
-from pipeline.label.plan import PLAN_NAME
+from pipeline.label.plan import PLAN_NAME, Plan, read_plan
 from pipeline.shards.schema import BOTH_TEACHERS, TeacherKind
 from pipeline.workspace import Workspace
 
@@ -117,3 +119,12 @@ def rival_dirs(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, ...
     """Return the folders of the other sets that would hold labels of one of these teachers, begun or not."""
     sets = [label_set(workspace, dataset, other) for other in (BOTH_TEACHERS, *((kind,) for kind in BOTH_TEACHERS))]
     return tuple(labels.shards_dir for labels in sets if labels.kinds != kinds and set(labels.kinds) & set(kinds))
+
+
+def require_plan(labels: LabelSet, dataset: str, records: Sequence[VideoRecord]) -> Plan:
+    """Read the plan; raise WorkspaceError where labelling has not begun, PlanError where the manifest changed since."""
+    plan = read_plan(labels.shards_dir, dataset, records)
+    if plan is None:
+        found = f"{dataset} has no optical flow" if labels.is_flow else f"labelling of {dataset} has not begun"
+        raise WorkspaceError(f"{found}; run kinet-pipeline {labels.making(dataset)}")
+    return plan

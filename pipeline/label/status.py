@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from manifests.manifest import collection_paused
 from pipeline.errors import ShardError
@@ -19,6 +19,16 @@ from pipeline.shards.repair_hint import repair_hint
 from pipeline.store import write_atomically
 
 QUARANTINE_NAME = "quarantine.csv"
+
+
+class CountedShard(Protocol):
+    """What is counted of a planned shard: a `PlannedShard`, or its outline."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def num_videos(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class LabelStatus:
         return "\n".join(lines)
 
 
-def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint: str) -> dict[str, Receipt]:
+def read_receipts(shards_dir: Path, shards: Iterable[CountedShard], fingerprint: str) -> dict[str, Receipt]:
     """Read the receipts of all committed shards, by shard name.
 
     Raises:
@@ -109,7 +119,7 @@ def read_receipts(shards_dir: Path, shards: Iterable[PlannedShard], fingerprint:
     return found
 
 
-def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt], *, is_flow: bool = False) -> LabelStatus:
+def summarise(shards: Sequence[CountedShard], receipts: dict[str, Receipt], *, is_flow: bool = False) -> LabelStatus:
     """Count what the receipts say of the planned shards, which are of labels or of flow."""
     outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
@@ -119,7 +129,7 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt], *, i
     for shard in shards:
         receipt = receipts.get(shard.name)
         if receipt is None:
-            missing += len(shard.records)
+            missing += shard.num_videos
             continue
         committed += 1
         frames += receipt.frames
@@ -130,7 +140,7 @@ def summarise(shards: Sequence[PlannedShard], receipts: dict[str, Receipt], *, i
             if entry.reason is not None:
                 reasons[entry.reason] += 1
     return LabelStatus(
-        planned=sum(len(shard.records) for shard in shards),
+        planned=sum(shard.num_videos for shard in shards),
         ok=outcomes["ok"],
         partial=outcomes["partial"],
         quarantined=outcomes["quarantined"],
@@ -152,10 +162,10 @@ class Tally:
         planned, settled, quarantined: videos; the quarantined are settled too.
     """
 
-    def __init__(self, shards: Iterable[PlannedShard], receipts: dict[str, Receipt]) -> None:
+    def __init__(self, shards: Iterable[CountedShard], receipts: dict[str, Receipt]) -> None:
         self.planned = self.settled = self.quarantined = 0
         for shard in shards:
-            self.planned += len(shard.records)
+            self.planned += shard.num_videos
             if shard.name in receipts:
                 self.add(receipts[shard.name], None)
 

@@ -8,11 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import PlanError
-from pipeline.label.check import require_plan
 from pipeline.label.mask_median import MedianMasks
 from pipeline.label.product import FrameRows
 from pipeline.label.recheck import recheck_frames
-from pipeline.label.sets import label_set
+from pipeline.label.sets import label_set, require_plan
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.shards import LabelIndex
 from pipeline.shards.schema import BOTH_TEACHERS

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import PlanError
-from pipeline.label.check import require_plan
 from pipeline.label.recheck import Tolerance, compare_labels, draw_frames, find_fault, recheck_frames
-from pipeline.label.sets import label_set
+from pipeline.label.sets import label_set, require_plan
 from pipeline.label.settings import LabelSettings
 from pipeline.shards import FrameLabels, LabelIndex
 from pipeline.shards.schema import BOTH_TEACHERS
