@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUP = Path("/proc/self/cgroup")
+from pipeline.control_groups import CGROUPS, OWN_CGROUP, groups_of
 
 
 def count_processors() -> int:
     """Count the processors that this process may run on, bounded by the quota of its control groups; 1 at least."""
-    quota = cgroup_quota(_CGROUPS, _OWN_CGROUP)
+    quota = cgroup_quota(CGROUPS, OWN_CGROUP)
     available = len(os.sched_getaffinity(0))
     return available if quota is None else max(1, min(available, int(quota)))
 
@@ -33,12 +32,7 @@ def cgroup_quota(root: Path, own: Path) -> float | None:
         root: where the groups are mounted (version 2).
         own: the process's file `cgroup`, whose line ``0::/path`` names its group.
     """
-    try:
-        path = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/")
-    except OSError:
-        path = "/"
-    group = root / path.strip("/")
-    quotas = [_read_quota(folder / "cpu.max") for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    quotas = [_read_quota(folder / "cpu.max") for folder in groups_of(root, own)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 

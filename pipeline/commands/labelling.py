@@ -114,12 +114,13 @@ def choose_settings(choice: LabellingChoice) -> LabelSettings:
     from pipeline.label.messages import DecodeLimits
     from pipeline.label.settings import LabelSettings
 
-    limits = DecodeLimits(memory_bytes=round(choice.decoder_memory_gib * (1 << 30)), video_sec=choice.video_sec)
+    memory_gib = choice.decoder_memory_gib
     return LabelSettings(
         batch_size=choice.batch_size,
         num_decoders=choice.decoders,
         stall_sec=choice.stall_sec,
-        decode_limits=limits,
+        decode_limits=DecodeLimits(video_sec=choice.video_sec),
+        decoder_memory_bytes=None if memory_gib is None else round(memory_gib * (1 << 30)),
         compression=choice.compression,
         max_attempts=choice.attempts,
         teacher_stall_sec=choice.teacher_stall_sec,

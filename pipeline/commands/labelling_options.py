@@ -26,7 +26,7 @@ class LabellingChoice:
     decoders: int | None
     stall_sec: float
     teacher_stall_sec: float
-    decoder_memory_gib: float
+    decoder_memory_gib: float | None
     video_sec: float
     attempts: int
     progress: Literal["auto", "bar", "lines", "none"]
@@ -78,10 +78,8 @@ _WORKER_OPTIONS = (
     click.option(
         "--decoder-memory-gib",
         type=click.FloatRange(0, min_open=True),
-        default=4.0,
-        show_default=True,
         metavar="GIB",
-        help="A decoder that takes more is ended.",
+        help="A decoder that takes more is ended.  [default: all together half of the worker's memory; each 1 to 4]",
     ),
     click.option(
         "--video-sec",

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import multiprocessing.connection
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -21,9 +20,10 @@ from numpy.typing import NDArray
 
 from manifests import VideoRecord
 from pipeline.errors import KinetError, Reason
+from pipeline.label.decoder_end import Death, EndedFromOutside, judge_exit, pause_after
 from pipeline.label.frame_ring import FrameSource
 from pipeline.label.last_words import LastWords
-from pipeline.label.messages import EXIT_OUT_OF_MEMORY, MAX_ATTEMPTS, READY, DecodeLimits, FrameChunk, VideoDone
+from pipeline.label.messages import MAX_ATTEMPTS, READY, DecodeLimits, FrameChunk, VideoDone
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,12 @@ class DecodeAhead:
             decoder.close()
 
     def events(self, records: Sequence[VideoRecord]) -> Iterator[DecodeEvent]:
-        """Yield the events of all videos, video after video in the order given; each ends in one VideoEnd."""
+        """Yield the events of all videos, video after video in the order given; each ends in one VideoEnd.
+
+        Raises:
+            WorkspaceError: a video's decoder was ended from outside again and again.
+            KinetError: decoding processes do not start.
+        """
         waiting = deque(records)
         at_work: deque[tuple[VideoRecord, _Decoder]] = deque()
         try:
@@ -125,16 +130,22 @@ class DecodeAhead:
     def _read_video(
         self, record: VideoRecord, decoder: "_Decoder"
     ) -> Iterator[DecodedChunk | VideoRestarted | VideoEnd]:
-        attempt = 1
+        attempt, num_outside = 1, 0
         while True:
             started = time.monotonic()
             received = decoder.receive()
+            if isinstance(received, EndedFromOutside):
+                pause_after(received, record.path, num_outside)
+                num_outside += 1
             self.wait_sec += time.monotonic() - started
             if isinstance(received, DecodedChunk):
                 yield received
             elif isinstance(received, VideoDone):
                 yield VideoEnd(received, attempt)
                 return
+            elif isinstance(received, EndedFromOutside):
+                yield VideoRestarted()
+                decoder.start(record.path)
             elif attempt < self._max_attempts:
                 attempt += 1
                 yield VideoRestarted()
@@ -143,12 +154,6 @@ class DecodeAhead:
                 message = f"{record.path}: {received.message}, in each of {attempt} attempts"
                 yield VideoEnd(VideoDone(0, None, received.reason, message, False), attempt)
                 return
-
-
-@dataclass(frozen=True)
-class _Death:
-    reason: Reason
-    message: str
 
 
 class _Decoder:
@@ -177,7 +182,7 @@ class _Decoder:
         with contextlib.suppress(OSError):
             self._connection.send(str(path))
 
-    def receive(self) -> DecodedChunk | VideoDone | _Death:
+    def receive(self) -> DecodedChunk | VideoDone | Death | EndedFromOutside:
         """Wait for the next message of the video, or find that the process is dead or hangs."""
         if not self._ready:
             self._await_start()
@@ -185,7 +190,7 @@ class _Decoder:
         if self._holds_chunk:
             self._frames.give_back()
             self._holds_chunk = False
-        stalled = _Death(Reason.TIMEOUT, f"the decoder gave nothing for {self._stall_sec:g} s")
+        stalled = Death(Reason.TIMEOUT, f"the decoder gave nothing for {self._stall_sec:g} s")
         try:
             if not self._connection.poll(self._stall_sec):
                 self.close()
@@ -240,7 +245,7 @@ class _Decoder:
             "look at the machine's memory and process limits"
         )
 
-    def _death(self) -> _Death:
+    def _death(self) -> Death | EndedFromOutside:
         """Say why the process closed the connection."""
         assert self._process is not None
         try:
@@ -250,11 +255,7 @@ class _Decoder:
         assert self._stderr is not None
         last_line = self._stderr.last_line()
         self.close()
-        if code == EXIT_OUT_OF_MEMORY:
-            limit_gb = self._limits.memory_bytes / 1e9
-            return _Death(Reason.OUT_OF_MEMORY, f"the decoder took more than {limit_gb:.1f} GB of memory")
-        ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return _Death(Reason.CRASHED, f"the decoder {ended}" + (f" ({last_line})" if last_line else ""))
+        return judge_exit(code, last_line, self._limits)
 
     def _launch(self) -> None:
         self.close()

@@ -25,9 +25,10 @@ from pipeline.store import is_local, remove, write_atomically
 JOURNAL_SUFFIX = ".journal"
 # Bad ends in a row, the last ones alone and at the same frame, after which a video is held to be their cause.
 MAX_DEATHS = 3
-# As many alone, at whatever frames: a video may kill now here, now there.
+# As many alone, at whatever frames: a video may kill now here, now there. Deaths of a worker that is its own driver do
+# not count so: whether its machine was preempted, nobody is left to say.
 MAX_DEATHS_ANYWHERE = 6
-# The run of a worker that is its own driver: when one dies so does the other, and each death counts.
+# The run of a worker that is its own driver: when one dies so does the other.
 IN_PROCESS = "in-process"
 # What is kept of a teacher's error.
 _MAX_MESSAGE = 300
@@ -79,15 +80,21 @@ class _Attempt:
     frames: int = 0
     seen: set[str] = field(default_factory=set)
     blameless: bool = False
+    # It was said what ended it: a hang, an error. A death is silent.
+    has_spoken: bool = False
     harm: tuple[Reason, str] = (Reason.CRASHED, "a worker died labelling it")
 
 
 @dataclass
 class _Record:
-    """The bad ends of one video: those in a row that agree, all of those alone, where the last of these was."""
+    """The bad ends of one video: those in a row that agree, all of those alone, where the last of these was.
+
+    `anywhere` counts those alone that count at whatever frames they were.
+    """
 
     agreeing: int = 0
     alone: int = 0
+    anywhere: int = 0
     place: int | None = None
     harm: tuple[Reason, str] = (Reason.CRASHED, "")
 
@@ -98,6 +105,7 @@ class _Record:
             self.agreeing = max(self.agreeing, 1)
             return
         self.alone += 1
+        self.anywhere += attempt.run != IN_PROCESS or attempt.has_spoken
         # At another frame than the last time, what does the harm may not be there.
         self.agreeing = self.agreeing + 1 if self.place in (None, attempt.frames) else 1
         self.place = attempt.frames
@@ -106,7 +114,7 @@ class _Record:
     def condemned(self) -> Condemned | None:
         """The verdict, where there is one."""
         attempts = self.agreeing if self.agreeing >= MAX_DEATHS else self.alone
-        if self.agreeing < MAX_DEATHS and self.alone < MAX_DEATHS_ANYWHERE:
+        if self.agreeing < MAX_DEATHS and self.anywhere < MAX_DEATHS_ANYWHERE:
             return None
         reason, message = self.harm
         return Condemned(attempts, reason, f"{message}, in each of {attempts} attempts")
@@ -269,6 +277,7 @@ def _read_attempts(path: Path) -> list[_Attempt]:
             attempts[-1].blameless = True
         elif attempts and "harm" in entry:
             attempts[-1].harm = Reason(entry["harm"]), entry["message"]
+            attempts[-1].has_spoken = True
         elif attempts:
             attempt = attempts[-1]
             attempt.in_hand = entry["in_hand"]

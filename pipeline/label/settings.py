@@ -1,5 +1,6 @@
 """What a labelling run can be told: which teachers, how a worker labels, where the workers run."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ COMPILED = "compiled"
 NO_MASK_MEDIAN = 1
 # Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
 MAX_DECODERS = 16
+# Enough for any video of up to 8K; with less, sound files would be called too large.
+LEAST_DECODER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class LabelSettings:
         num_decoders: decoding processes; None is one for each of the worker's processors, at most `MAX_DECODERS`.
         stall_sec: how long a decoder may send nothing before it counts as hung.
         decode_limits: what a decoder and a video in it may take.
+        decoder_memory_bytes: resident memory of a decoder; None is its share of half of the worker's memory, at most
+            what `decode_limits` says and at least `LEAST_DECODER_BYTES`.
         max_attempts: a video whose decoder dies or hangs so often is quarantined.
         compression: of the masks in the shard.
         teacher_stall_sec: a worker whose teachers are at one batch for so long, or on Ray answers nothing, has hung.
@@ -104,6 +109,7 @@ class LabelSettings:
     num_decoders: int | None = None
     stall_sec: float = 120.0
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
+    decoder_memory_bytes: int | None = None
     compression: Literal["gzip", "zstd"] = "gzip"
     max_attempts: int = MAX_ATTEMPTS
     teacher_stall_sec: float = 900.0
@@ -118,6 +124,15 @@ class LabelSettings:
     def decoders_for(self, num_cpus: int) -> int:
         """Choose the number of decoding processes of a worker that has so many processors."""
         return self.num_decoders or max(1, min(num_cpus, MAX_DECODERS))
+
+    def limits_for(self, num_decoders: int, memory_bytes: int) -> DecodeLimits:
+        """Choose what a decoder may take where a worker has so many, and so much memory for them and the teachers.
+
+        Together they may fill half of it: else the kernel would end what it likes before a decoder meets its limit.
+        """
+        share = max(LEAST_DECODER_BYTES, memory_bytes // 2 // num_decoders)
+        chosen = self.decoder_memory_bytes or min(self.decode_limits.memory_bytes, share)
+        return dataclasses.replace(self.decode_limits, memory_bytes=chosen)
 
 
 @dataclass(frozen=True)

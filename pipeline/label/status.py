@@ -62,8 +62,8 @@ class LabelStatus:
 
     @property
     def bottleneck(self) -> Bottleneck | None:
-        """What bounds the speed; None where nothing was timed yet."""
-        return find_bottleneck(self.seconds, self.stage_seconds)
+        """What bounds the speed; None where nothing was timed yet, or no frame was done: the rest tells nothing."""
+        return find_bottleneck(self.seconds, self.stage_seconds) if self.frames else None
 
     @property
     def frames_word(self) -> str:

@@ -5,6 +5,7 @@ The driver of a Ray cluster imports this module for the class's name alone; torc
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from pipeline.label.product import FrameRows, LoadedProduct, Product
 from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
 from pipeline.malloc import keep_freed_memory
-from pipeline.processors import let_waiting_threads_sleep
+from pipeline.memory import count_memory_bytes
+from pipeline.processors import count_processors, let_waiting_threads_sleep
 from pipeline.shards import Receipt
 from pipeline.shards.schema import SCHEMA_VERSION
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
@@ -120,8 +122,11 @@ class ShardWorker:
             from pipeline.label.labeller import ShardLabeller
 
             num_decoders = self._settings.decoders_for(self._num_cpus)
+            memory_bytes = count_memory_bytes() * self._num_cpus // max(self._num_cpus, count_processors())
+            limits = self._settings.limits_for(num_decoders, memory_bytes)
+            settings = dataclasses.replace(self._settings, decode_limits=limits)
             self._labeller = ShardLabeller(
-                self._load(), self._settings, self._shards_dir, num_decoders, self._count, run=self._run
+                self._load(), settings, self._shards_dir, num_decoders, self._count, run=self._run
             )
         return self._labeller
 

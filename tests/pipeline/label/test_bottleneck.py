@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pipeline.label.bottleneck import find_bottleneck
+from pipeline.label.status import LabelStatus
 from pipeline.shards import read_receipt
 from pipeline.shards.receipts import find_receipts
 from tests.pipeline.label.conftest import Bench
@@ -30,6 +31,13 @@ def test_the_largest_stage_is_named_with_its_remedy(stage_seconds: dict[str, flo
 def test_nothing_timed_is_no_verdict() -> None:
     assert find_bottleneck(0.0, {}) is None
     assert find_bottleneck(10.0, {"decode": 5.0}) is None
+
+
+def test_a_run_without_a_frame_is_no_verdict() -> None:
+    status = LabelStatus(
+        1, 0, 0, 1, 0, frames=0, shards=1, planned_shards=1, reasons={}, seconds=1, stage_seconds={"write": 0.9}
+    )
+    assert status.bottleneck is None and status.as_json()["bottleneck"] is None
 
 
 def test_a_runs_stages_are_parts_of_its_seconds(bench: Bench) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from manifests import VideoRecord
-from pipeline.errors import Reason
+from pipeline.errors import Reason, WorkspaceError
+from pipeline.label import decoder_end
 from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
 from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.processors import count_processors
@@ -42,6 +43,11 @@ def records(tmp_path: Path) -> list[VideoRecord]:
         VideoRecord(f"v{i}", write_video(tmp_path / f"v{i}.mp4", moving_frames(n, seed=i)), "train", 0, "c")
         for i, n in enumerate(lengths)
     ]
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_end, "OUTSIDE_PAUSES_SEC", (0.1, 0.1))
 
 
 def collect(decoders: DecodeAhead, records: list[VideoRecord], harm: int = 0, number: int = signal.SIGKILL):
@@ -76,11 +82,12 @@ def test_videos_come_whole_and_in_order(records: list[VideoRecord], num_processe
         np.testing.assert_array_equal(frames[record.video_id], read_frames(record.path, range(count)))
 
 
-def test_a_decoder_killed_twice_costs_nothing(records: list[VideoRecord]) -> None:
+def test_a_decoder_killed_twice_costs_nothing(records: list[VideoRecord], short_pauses: None) -> None:
     decoders = DecodeAhead(1)
     frames, ends, restarts = collect(decoders, records, harm=2)
     decoders.close()
-    assert restarts == 2 and ends["v0"].attempts == 3
+    # From outside: no attempt of the video's.
+    assert restarts == 2 and ends["v0"].attempts == 1
     assert ends["v0"].done.reason is None and ends["v0"].done.num_frames == 400
     np.testing.assert_array_equal(frames["v0"], read_frames(records[0].path, range(400)))
     assert ends["v1"].attempts == ends["v2"].attempts == 1
@@ -88,11 +95,24 @@ def test_a_decoder_killed_twice_costs_nothing(records: list[VideoRecord]) -> Non
 
 def test_a_video_that_always_kills_its_decoder_is_given_up_alone(records: list[VideoRecord]) -> None:
     decoders = DecodeAhead(1)
-    _, ends, _ = collect(decoders, records, harm=MAX_ATTEMPTS)
+    _, ends, _ = collect(decoders, records, harm=MAX_ATTEMPTS, number=signal.SIGSEGV)
     decoders.close()
-    assert ends["v0"].done.reason is Reason.CRASHED and "SIGKILL" in str(ends["v0"].done.message)
+    assert ends["v0"].done.reason is Reason.CRASHED and "SIGSEGV" in str(ends["v0"].done.message)
     assert ends["v0"].done.num_frames == 0
     assert ends["v1"].done.num_frames == 20 and ends["v2"].done.num_frames == 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_decoder_killed_from_outside_is_the_machines_trouble(
+    records: list[VideoRecord], short_pauses: None, number: int
+) -> None:
+    decoders = DecodeAhead(1)
+    with pytest.raises(WorkspaceError, match=r"v0.mp4: its decoder was ended from outside by SIG\w+, 3 times"):
+        collect(decoders, records, harm=3, number=number)
+    # The labeller goes on to another shard with the same processes.
+    _, ends, _ = collect(decoders, records)
+    decoders.close()
+    assert [end.done.reason for end in ends.values()] == [None, None, None]
 
 
 def test_a_decoder_that_hangs_is_ended(records: list[VideoRecord]) -> None:

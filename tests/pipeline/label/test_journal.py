@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import PredictionError, Reason, WorkspaceError
 from pipeline.label.journal import (
+    IN_PROCESS,
     MAX_DEATHS,
     MAX_DEATHS_ANYWHERE,
     Condemned,
@@ -82,6 +83,16 @@ def test_deaths_at_other_frames_each_time_take_more_of_them(tmp_path: Path) -> N
     assert not attempt(path, ["a"], {"a": 100})
     history = read_history(path, "run")
     assert history.condemned["a"].attempts == history.num_explained == MAX_DEATHS_ANYWHERE
+
+
+def test_in_one_process_only_deaths_at_the_same_frame_condemn(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    for frames in range(3 * MAX_DEATHS_ANYWHERE):
+        assert not attempt(path, ["a"], {"a": frames}, run=IN_PROCESS)
+    assert read_history(path, IN_PROCESS).suspects == {"a"}
+    for _ in range(MAX_DEATHS):
+        assert not attempt(path, ["a"], {"a": 7}, run=IN_PROCESS)
+    assert read_history(path, IN_PROCESS).condemned["a"].attempts == MAX_DEATHS
 
 
 def test_a_lost_machine_blames_nobody_when_the_driver_says_so(tmp_path: Path) -> None:
