@@ -1,5 +1,6 @@
 """Connecting to Ray: a running cluster, or one on this machine for this process alone."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -9,12 +10,14 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray.exceptions import RayError
 
 from pipeline.errors import KinetError
 from pipeline.malloc import ONE_ARENA
 
 # Set by `ray job submit` for the command that it runs.
 _JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_TOKEN_HINT = "; one that runs takes only who has its token: RAY_AUTH_MODE and ~/.ray/auth_token must be as there"
 
 
 def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
@@ -27,7 +30,7 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
             called pipeline there would shadow this package.
 
     Raises:
-        KinetError: no cluster answers at the address, or Ray does not start.
+        KinetError: no cluster answers at the address or it wants another token, or Ray does not start.
     """
     # Within `ray job submit` the job's own runtime environment holds, and Ray takes no second working directory.
     runtime_env = {} if _JOB_CONFIG_VARIABLE in os.environ else {"working_dir": empty_dir, "env_vars": dict(ONE_ARENA)}
@@ -43,10 +46,11 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
             )
         else:
             _require_listener(address)
+            _take_up_token()
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=runtime_env)
     except ConnectionError as error:
-        raise _no_cluster(address or "this machine", str(error)) from error
-    except (ValueError, RuntimeError) as error:
+        raise _no_cluster(address or "this machine", str(error), _TOKEN_HINT) from error
+    except (ValueError, RuntimeError, RayError) as error:
         ray.shutdown()
         where = f"at {address}" if address else "on this machine"
         raise KinetError(f"Ray {where} takes no driver: {' '.join(str(error).split())[:300]}") from error
@@ -62,6 +66,21 @@ def share_processors(num_parts: int) -> int:
     return max(1, min(int(ray.cluster_resources().get("CPU", 1.0)) // num_parts, smallest))
 
 
+def _take_up_token() -> None:
+    """Have Ray show the token that this user has, unless RAY_AUTH_MODE says something.
+
+    `ray start --head` asks for one as soon as there is one, and each local cluster leaves one behind; but Ray itself
+    shows it to no cluster whose address is given.
+    """
+    # Ray would warn that it does so.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Not in every Ray, and nowhere public: what was read at Ray's import must be read again.
+    with contextlib.suppress(ImportError):
+        from ray._private.authentication import authentication_token_setup
+
+        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
 def _require_listener(address: str) -> None:
     """Raise KinetError where nothing listens at ``host:port``: Ray itself would go on asking for ten minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -73,8 +92,8 @@ def _require_listener(address: str) -> None:
         raise _no_cluster(address, error.strerror or str(error)) from error
 
 
-def _no_cluster(address: str, cause: str) -> KinetError:
+def _no_cluster(address: str, cause: str, hint: str = "") -> KinetError:
     return KinetError(
         f"no Ray cluster at {address} ({' '.join(cause.split())[:200]}); start one with `ray start --head`, "
-        "or leave --address away to work on this machine"
+        f"or leave --address away to work on this machine{hint}"
     )
