@@ -265,7 +265,6 @@ def _open_file(path: Path) -> h5py.h5f.FileID:
 @functools.cache
 def _unlocked_access() -> h5py.h5p.PropFAID:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     # As h5py sets it: a file that is open twice in one process must be opened in the same way.
     access.set_file_locking(False, False)
     return access

@@ -1,6 +1,8 @@
 """What is written is read back exactly, whatever the lengths, the portions and the order of reading."""
 
+import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 import h5py
@@ -136,3 +138,15 @@ def test_a_file_that_is_no_shard(tmp_path: Path) -> None:
         file["x"] = 1
     with pytest.raises(ShardError, match="damaged"):
         open_shard(tmp_path / "other.h5")
+
+
+def test_a_shard_may_be_open_twice_and_is_closed_for_good(tmp_path: Path) -> None:
+    made = commit_shard(tmp_path / "train-00000-of-00001.h5", [3, 20])
+    with h5py.File(made.path, locking=False) as file, open_shard(made.path) as first, open_shard(made.path) as second:
+        assert_same(first.read("v1", range(20)), second.read("v1", range(20)))
+        assert file["mask"].shape[0] == 23
+    for descriptor in range(1024):
+        with contextlib.suppress(OSError):
+            assert not os.path.samestat(os.fstat(descriptor), made.path.stat())
+    with pytest.raises(ValueError, match="is closed; open it again"):
+        first.read("v1", [0])
