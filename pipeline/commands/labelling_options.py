@@ -110,7 +110,7 @@ _WORKER_OPTIONS = (
         default=30.0,
         show_default=True,
         metavar="SEC",
-        help="Between two lines.",
+        help="Between two lines, whatever the run does.",
     ),
 )
 

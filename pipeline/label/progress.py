@@ -1,10 +1,12 @@
 """Showing how far a run is: a live bar on a terminal, a line at intervals elsewhere. Everything goes to stderr."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TextIO
 
 import rich.console
@@ -48,15 +50,14 @@ class LabelProgress:
 
 
 class ProgressDisplay:
-    """Show progress each time it is updated; made by `show_progress`.
+    """Hold how far a run is, and show it; made by `show_progress`.
 
     Args:
         title: what runs, e.g. "label kinetics400".
         unit: of what is counted, e.g. "videos".
-        bar: on which it is drawn, or None.
-        line_stream: on which lines are written, or None.
-        every_sec: between two lines.
+        bar: on which it is drawn at each update, or None.
         clock: gives seconds that never go back.
+        time_of_day: gives the time that a line begins with.
     """
 
     def __init__(
@@ -65,45 +66,55 @@ class ProgressDisplay:
         unit: str,
         *,
         bar: rich.progress.Progress | None = None,
-        line_stream: TextIO | None = None,
-        every_sec: float = LINE_EVERY_SEC,
         clock: Callable[[], float] = time.monotonic,
+        time_of_day: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         self._title = title
         self._unit = unit
         self._bar = bar
         self._task = bar.add_task(title, total=None, note="") if bar else None
-        self._line_stream = line_stream
-        self._every_sec = every_sec
         self._clock = clock
-        self._started = self._last_line = clock()
+        self._time_of_day = time_of_day
+        self._started = clock()
         self._first_done: int | None = None
+        # Replaced as a whole: the thread that writes lines reads it.
+        self._latest: tuple[int, int, Callable[[], str]] | None = None
 
     def update(self, progress: LabelProgress) -> None:
         """Show where a labelling run stands now."""
-        elapsed = self._clock() - self._started
-        frames_per_sec = progress.frames / elapsed if elapsed else 0.0
-        note = f"{frames_per_sec:.1f} frames/s, {progress.quarantined} quarantined"
-        self.show(progress.videos_done, progress.videos_planned, note)
+        self._show(progress.videos_done, progress.videos_planned, lambda: self._describe_speed(progress))
 
     def show(self, done: int, planned: int, note: str = "") -> None:
         """Show how many are done of how many; `note` stands behind the figures."""
+        self._show(done, planned, lambda: note)
+
+    def line(self) -> str:
+        """Return a line that says how far the run is now."""
+        head = f"{self._time_of_day().isoformat(timespec='seconds')} {self._title}: "
+        if self._latest is None:
+            return f"{head}starting"
+        done, planned, note = self._latest
+        return head + ", ".join(
+            filter(None, [f"{done}/{planned} {self._unit}", note(), self._time_left(done, planned)])
+        )
+
+    def _show(self, done: int, planned: int, note: Callable[[], str]) -> None:
         if self._first_done is None:
             self._first_done = done
-        now = self._clock()
+        self._latest = (done, planned, note)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, total=planned, completed=done, note=note, refresh=True)
-        elif self._line_stream is not None and now - self._last_line >= self._every_sec:
-            self._last_line = now
-            parts = [f"{done}/{planned} {self._unit}", *filter(None, [note]), self._time_left(done, planned, now)]
-            self._line_stream.write(f"{self._title}: {', '.join(parts)}\n")
-            self._line_stream.flush()
+            self._bar.update(self._task, total=planned, completed=done, note=note(), refresh=True)
 
-    def _time_left(self, done: int, planned: int, now: float) -> str:
+    def _describe_speed(self, progress: LabelProgress) -> str:
+        elapsed = self._clock() - self._started
+        frames_per_sec = progress.frames / elapsed if elapsed else 0.0
+        return f"{frames_per_sec:.1f} frames/s, {progress.quarantined} quarantined"
+
+    def _time_left(self, done: int, planned: int) -> str:
         settled = done - (self._first_done or 0)
         if settled < 1:
             return "ETA unknown"
-        minutes = (now - self._started) / settled * (planned - done) / 60
+        minutes = (self._clock() - self._started) / settled * (planned - done) / 60
         return f"ETA {minutes / 60:.1f} h" if minutes >= 120 else f"ETA {minutes:.1f} min"
 
 
@@ -113,8 +124,9 @@ def show_progress(title: str, unit: str, settings: ProgressSettings) -> Iterator
     console = rich.console.Console(stderr=True)
     wants_bar = settings.mode == "bar" or (settings.mode == "auto" and console.is_terminal)
     if not wants_bar:
-        line_stream = None if settings.mode == "none" else sys.stderr
-        yield ProgressDisplay(title, unit, line_stream=line_stream, every_sec=settings.every_sec)
+        display = ProgressDisplay(title, unit)
+        with nullcontext() if settings.mode == "none" else _lines_written(display, sys.stderr, settings.every_sec):
+            yield display
         return
     columns = (
         rich.progress.TextColumn("{task.description}"),
@@ -125,3 +137,29 @@ def show_progress(title: str, unit: str, settings: ProgressSettings) -> Iterator
     )
     with rich.progress.Progress(*columns, console=console) as bar:
         yield ProgressDisplay(title, unit, bar=bar)
+
+
+@contextmanager
+def _lines_written(display: ProgressDisplay, stream: TextIO, every_sec: float) -> Iterator[None]:
+    """Write a line at each interval, whatever the block does: a thread of its own waits for no batch and no worker."""
+    over = threading.Event()
+
+    def write_lines() -> None:
+        due = time.monotonic() + every_sec
+        while not over.wait(max(0.0, due - time.monotonic())):
+            try:
+                stream.write(f"{display.line()}\n")
+                stream.flush()
+            except (OSError, ValueError):
+                # Nobody reads any more, which is no reason to end the run.
+                return
+            due = max(due, time.monotonic() - every_sec) + every_sec
+
+    thread = threading.Thread(target=write_lines, name="progress-lines", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        # Not for ever: a reader that stands still must not hold up the end.
+        thread.join(timeout=1.0)
