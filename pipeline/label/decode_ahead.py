@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from manifests import VideoRecord
 from pipeline.errors import KinetError, Reason
 from pipeline.label.decoder_end import Death, EndedFromOutside, judge_exit, pause_after
-from pipeline.label.frame_ring import FrameSource
+from pipeline.label.frame_ring import FrameSource, choose_num_slots
 from pipeline.label.last_words import LastWords
 from pipeline.label.messages import MAX_ATTEMPTS, READY, DecodeLimits, FrameChunk, VideoDone
+from pipeline.memory import count_memory_bytes
+from pipeline.processors import count_processors
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class DecodeAhead:
 
     Args:
         num_processes: how many decode side by side.
+        slots_ahead: chunks of 16 frames that each may decode before they are asked for; None goes by the memory.
         stall_sec: a decoder that sends nothing for so long while its video is waited for has hung.
         limits: of one process and one video.
         max_attempts: a video whose decoder died or hung so often is given up.
@@ -83,6 +86,7 @@ class DecodeAhead:
         self,
         num_processes: int,
         *,
+        slots_ahead: int | None = None,
         stall_sec: float = 120.0,
         limits: DecodeLimits | None = None,
         max_attempts: int = MAX_ATTEMPTS,
@@ -92,7 +96,10 @@ class DecodeAhead:
             raise ValueError(f"num_processes is {num_processes}, max_attempts {max_attempts}; give 1 or more")
         self._max_attempts = max_attempts
         self.wait_sec = 0.0
-        self._idle = [_Decoder(program, limits or DecodeLimits(), stall_sec) for _ in range(num_processes)]
+        num_slots = slots_ahead or choose_num_slots(
+            num_processes, memory_bytes=count_memory_bytes(), num_processors=count_processors()
+        )
+        self._idle = [_Decoder(program, limits or DecodeLimits(), stall_sec, num_slots) for _ in range(num_processes)]
 
     def close(self) -> None:
         """End the processes."""
@@ -159,10 +166,11 @@ class DecodeAhead:
 class _Decoder:
     """One decoding process, started when it is first needed and again after it died."""
 
-    def __init__(self, program: str, limits: DecodeLimits, stall_sec: float) -> None:
+    def __init__(self, program: str, limits: DecodeLimits, stall_sec: float, num_slots: int) -> None:
         self._program = program
         self._limits = limits
         self._stall_sec = stall_sec
+        self._num_slots = num_slots
         self._path: Path | None = None
         self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -259,7 +267,7 @@ class _Decoder:
 
     def _launch(self) -> None:
         self.close()
-        frames, self._stderr = FrameSource(), LastWords()
+        frames, self._stderr = FrameSource(self._num_slots), LastWords()
         ours, theirs = socket.socketpair()
         # A read in the middle of a message gives up as `poll` does between two: struct timeval.
         timeval = struct.pack("@ll", int(self._stall_sec), max(1, int(self._stall_sec % 1 * 1e6)))

@@ -126,13 +126,13 @@ def _watch_memory(memory_bytes: int) -> None:
     """End the process when it has grown beyond its limit.
 
     Resident memory, not an address-space limit: under one, libav takes a failed allocation for a damaged packet, and
-    the video would be called corrupt.
+    the video would be called corrupt. The ring of frames, which it shares, is not of its making.
     """
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     with open("/proc/self/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - kept open: no allocation to read it
         while True:
-            resident_pages = int(os.pread(statm.fileno(), 200, 0).split()[1])
-            if resident_pages * page_bytes > memory_bytes:
+            resident_pages, shared_pages = map(int, os.pread(statm.fileno(), 200, 0).split()[1:3])
+            if (resident_pages - shared_pages) * page_bytes > memory_bytes:
                 os._exit(EXIT_OUT_OF_MEMORY)
             time.sleep(MEMORY_WATCH_SEC)
 

@@ -1,6 +1,7 @@
 """Pixels from a decoding process to its labeller, through memory that both see: decoded there, and read there."""
 
 import contextlib
+import math
 import mmap
 import os
 
@@ -10,27 +11,44 @@ from numpy.typing import NDArray
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 CHUNK_FRAMES = 16
-# How far a decoder may be ahead of the teachers: 33 MB.
-NUM_SLOTS = 8
-_SHAPE = (NUM_SLOTS, CHUNK_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3)
-_NUM_BYTES = int(np.prod(_SHAPE))
+# Decoders work side by side as far as each one's video has room: 1,024 frames, 267 MB, are 17 s at 60 frames/s.
+MAX_SLOTS = 64
+MIN_SLOTS = 8
+# All rings of a machine together take no more of its memory.
+_MEMORY_SHARE = 1 / 8
+_SLOT_SHAPE = (CHUNK_FRAMES, FRAME_HEIGHT, FRAME_WIDTH, 3)
+_SLOT_BYTES = math.prod(_SLOT_SHAPE)
+
+
+def choose_num_slots(num_rings: int, *, memory_bytes: int, num_processors: int) -> int:
+    """Choose the slots of each of a worker's rings, as if every processor of the machine had one.
+
+    Args:
+        num_rings: of this worker.
+        memory_bytes, num_processors: of the machine, or of the container that bounds them.
+    """
+    ring_bytes = memory_bytes * _MEMORY_SHARE / max(num_rings, num_processors)
+    return max(MIN_SLOTS, min(MAX_SLOTS, int(ring_bytes / _SLOT_BYTES)))
 
 
 def _map_slots(descriptor: int) -> NDArray[np.uint8]:
     """Map the ring's memory; it stays mapped as long as the array, or a view of it, is in use."""
-    return np.frombuffer(mmap.mmap(descriptor, _NUM_BYTES), dtype=np.uint8).reshape(_SHAPE)
+    return np.frombuffer(mmap.mmap(descriptor, 0), dtype=np.uint8).reshape(-1, *_SLOT_SHAPE)
 
 
 class FrameSource:
     """The labeller's side of a ring: it makes the memory, reads the slots in turn and gives them back.
 
+    Args:
+        num_slots: how many chunks a decoder may be ahead of the teachers; the system gives memory for those in use.
+
     Attributes:
         descriptors: of the memory and of the pipe that tells of free slots; the decoding process inherits both.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, num_slots: int) -> None:
         memory = os.memfd_create("kinet-frames")
-        os.ftruncate(memory, _NUM_BYTES)
+        os.ftruncate(memory, num_slots * _SLOT_BYTES)
         free_for_reading, self._free = os.pipe()
         self.descriptors = (memory, free_for_reading)
         self._slots = _map_slots(memory)
@@ -42,7 +60,7 @@ class FrameSource:
 
     def give_back(self) -> None:
         """Let the decoder use the slot last taken again."""
-        self._turn = (self._turn + 1) % NUM_SLOTS
+        self._turn = (self._turn + 1) % len(self._slots)
         # Without a decoder nobody waits for it.
         with contextlib.suppress(BrokenPipeError):
             os.write(self._free, b"1")
@@ -77,10 +95,10 @@ class FrameSink:
             LabellerGoneError: nobody will free it.
         """
         if not self._is_free:
-            if self._num_passed_on >= NUM_SLOTS and not os.read(self._free, 1):
+            if self._num_passed_on >= len(self._slots) and not os.read(self._free, 1):
                 raise LabellerGoneError
             self._is_free = True
-        return self._slots[self._num_passed_on % NUM_SLOTS]
+        return self._slots[self._num_passed_on % len(self._slots)]
 
     def pass_on(self) -> None:
         """Leave the slot to the labeller, who is to be told of it."""
