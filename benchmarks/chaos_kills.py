@@ -1,21 +1,44 @@
-"""What the chaos program does to a labelling job on a fake cluster: one function for each kind of kill."""
+"""What the chaos program does to a labelling job on a fake cluster: one function for each kind of kill.
 
+A kill counts where its effect was seen: the command ended by it, or said of the worker or the disk what befell them.
+"""
+
+import contextlib
 import os
 import random
 import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, NamedTuple
 
+from chaos_disk import filled
+from chaos_job import Command, Job
+from chaos_processes import DECODER, WORKER, marked_processes, parent_of, wait_for
+from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 TERMINATION_SEC = 10.0
-FULL_DISK_SEC = 30.0
-# Of a decoder's or worker's file: less than any shard.
+# Until it shows, on a busy machine; a lost node is noticed after three seconds.
+EFFECT_SEC = 45.0
+NOTICE_SEC = 3.0
+# Of any file, where there is no small disk to fill: less than any shard.
 TINY_FILE_BYTES = 1024
+WORKER_DIED, DISK_FULL = "its worker died", "the disk takes no more"
+
+
+class Result(NamedTuple):
+    """What came of a kill: in words, whether its effect was seen, and what was wrong with it."""
+
+    words: str
+    hit: bool = True
+    fault: str | None = None
+
+
+NOTHING = Result("nothing seen", hit=False)
 
 
 @dataclass
@@ -24,107 +47,145 @@ class Scene:
 
     Attributes:
         cluster: of one head without processors and some nodes with one each.
-        driver: the running command.
+        job: under way.
+        command: running.
         generator: chooses.
+        mark: in the environment of all processes of the run.
+        has_small_disk: whether the job lies on a disk that may be filled.
     """
 
     cluster: Cluster
-    driver: subprocess.Popen[str]
+    job: Job
+    command: Command
     generator: random.Random
+    mark: str
+    has_small_disk: bool
 
-    def choose_process(self, words: str) -> int | None:
-        """Choose one of the processes below this one whose command line holds `words`."""
-        found = sorted(pid for pid in descendants(os.getpid()) if words in command_line(pid))
-        return self.generator.choice(found) if found else None
+    def processes(self, words: str) -> list[int]:
+        """Return the run's processes whose command line holds some words."""
+        return sorted(pid for pid, line in marked_processes(self.mark).items() if words in line)
 
-
-def descendants(pid: int) -> Iterator[int]:
-    """Walk the process tree below a process."""
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            yield int(child)
-            yield from descendants(int(child))
+    def wait_to_say(self, words: str, before: int) -> bool:
+        """Wait until the command has said some words once more than before, or has ended; tell whether it said them."""
+        said = lambda: self.command.said().count(words) > before  # noqa: E731
+        wait_for(lambda: said() or not self.command.is_running, EFFECT_SEC)
+        return said()
 
 
-def command_line(pid: int) -> str:
-    """Return a process's command line; "" when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
-def kill_driver(scene: Scene) -> str:
+def kill_driver(scene: Scene) -> Result:
     """End the command without warning."""
-    scene.driver.kill()
-    scene.driver.wait()
-    return "killed"
+    scene.command.process.kill()
+    code = scene.command.process.wait()
+    return Result(f"exit {code}", hit=code == -signal.SIGKILL)
 
 
-def terminate_driver(scene: Scene) -> str:
+def terminate_driver(scene: Scene) -> Result:
     """Ask the command to end, as a scheduler does."""
     started = time.monotonic()
-    scene.driver.send_signal(signal.SIGTERM)
-    code = scene.driver.wait(timeout=60)
+    scene.command.process.send_signal(signal.SIGTERM)
+    try:
+        code = scene.command.process.wait(timeout=EFFECT_SEC)
+    except subprocess.TimeoutExpired:
+        scene.command.process.kill()
+        return Result("no end", fault=f"SIGTERM did not end the command in {EFFECT_SEC:.0f} s")
     seconds = time.monotonic() - started
-    return f"exit {code}" if seconds <= TERMINATION_SEC else f"exit {code} after more than {TERMINATION_SEC:.0f} s"
+    fault = None if seconds <= TERMINATION_SEC else f"SIGTERM took {seconds:.0f} s to end the command"
+    return Result(f"exit {code}", hit=code == 128 + signal.SIGTERM, fault=fault)
 
 
-def kill_worker(scene: Scene) -> str:
+def kill_worker(scene: Scene) -> Result:
     """End a labelling worker, as the kernel does when memory runs out."""
-    return _signal_process(scene, "ray::LabellingActor")
+    before = scene.command.said().count(WORKER_DIED)
+    if not _kill_one(scene, scene.processes(WORKER)):
+        return NOTHING
+    return Result("replaced") if scene.wait_to_say(WORKER_DIED, before) else NOTHING
 
 
-def kill_decoder(scene: Scene) -> str:
-    """End a decoding process."""
-    return _signal_process(scene, "pipeline.label.decoder_process")
+def kill_decoder(scene: Scene) -> Result:
+    """End a decoding process; its worker starts another one."""
+    before = scene.processes(DECODER)
+    victim = _kill_one(scene, before)
+    if victim is None:
+        return NOTHING
+    pid, worker = victim
+
+    def is_replaced() -> bool:
+        return any(parent_of(other) == worker for other in scene.processes(DECODER) if other not in before)
+
+    gone = wait_for(lambda: parent_of(pid) != worker or pid not in scene.processes(DECODER), EFFECT_SEC)
+    wait_for(lambda: is_replaced() or parent_of(worker) is None, EFFECT_SEC)
+    return Result("replaced") if gone and is_replaced() else NOTHING
 
 
-def lose_node(scene: Scene) -> str:
+def lose_node(scene: Scene) -> Result:
     """Take a node away, with all that runs on it, and bring another one a little later."""
-    node = scene.generator.choice(sorted(scene.cluster.worker_nodes, key=lambda node: node.node_id))
-    scene.cluster.remove_node(node, allow_graceful=False)
+    before = scene.command.said().count(WORKER_DIED)
+    scene.cluster.remove_node(_choose_node(scene), allow_graceful=False)
     time.sleep(scene.generator.uniform(0.5, 3.0))
     scene.cluster.add_node(num_cpus=1, wait=False)
-    return "lost, another one came"
+    return Result("another one came") if scene.wait_to_say(WORKER_DIED, before) else NOTHING
 
 
-def fill_disk(scene: Scene) -> str:
-    """Let a worker's files grow no further, so that its next write fails as on a full disk; wait for the command."""
-    pid = scene.choose_process("ray::LabellingActor")
-    if pid is None:
-        return "no worker just then"
-    try:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (TINY_FILE_BYTES, TINY_FILE_BYTES))
-    except ProcessLookupError:
-        return "no worker just then"
-    try:
-        return f"exit {scene.driver.wait(timeout=FULL_DISK_SEC)}"
-    except subprocess.TimeoutExpired:
-        # The worker that was hit was at its end, or ended otherwise.
-        return "nothing was written"
+def preempt_node(scene: Scene) -> Result:
+    """Give notice that a node will go, bring another one, and let it go when the notice ends."""
+    before = scene.command.said().count(WORKER_DIED)
+    node = _choose_node(scene)
+    accepted, why = GcsClient(address=scene.cluster.address).drain_node(
+        node.node_id,
+        DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"),
+        "chaos",
+        int((time.time() + NOTICE_SEC) * 1000),
+    )
+    scene.cluster.add_node(num_cpus=1, wait=False)
+    time.sleep(NOTICE_SEC)
+    scene.cluster.remove_node(node, allow_graceful=False)
+    if not accepted:
+        return Result(f"notice refused: {why}", hit=False)
+    return Result("another one came") if scene.wait_to_say(WORKER_DIED, before) else NOTHING
 
 
-KILLS: dict[str, Callable[[Scene], str]] = {
+def fill_disk(scene: Scene) -> Result:
+    """Fill the disk to the last byte until the command ends, or has long been used to it."""
+    before = scene.command.said().count(DISK_FULL)
+    with filled(scene.job.workspace.root) if scene.has_small_disk else _bounded_files(scene):
+        wait_for(lambda: not scene.command.is_running, EFFECT_SEC)
+    if scene.command.said().count(DISK_FULL) == before:
+        return NOTHING
+    code = scene.command.process.poll()
+    return Result("said" if code is None else f"said, exit {code}")
+
+
+KILLS: dict[str, Callable[[Scene], Result]] = {
     "driver SIGKILL": kill_driver,
     "driver SIGTERM": terminate_driver,
     "worker SIGKILL": kill_worker,
     "decoder SIGKILL": kill_decoder,
     "node lost": lose_node,
+    "node preempted": preempt_node,
     "disk full": fill_disk,
 }
 
 
-def _signal_process(scene: Scene, words: str) -> str:
-    pid = scene.choose_process(words)
-    if pid is None:
-        return "none just then"
-    try:
+def _choose_node(scene: Scene) -> Any:
+    return scene.generator.choice(sorted(scene.cluster.worker_nodes, key=lambda node: node.node_id))
+
+
+def _kill_one(scene: Scene, pids: list[int]) -> tuple[int, int] | None:
+    """Kill one of some processes; return it and its parent, None where it was gone."""
+    pid = scene.generator.choice(pids) if pids else 0
+    parent = parent_of(pid) if pid else None
+    if parent is None:
+        return None
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return "none just then"
-    return "killed"
+        return pid, parent
+    return None
+
+
+@contextlib.contextmanager
+def _bounded_files(scene: Scene) -> Any:
+    """Let no file of the command and its workers grow: to a writer that is a full disk. It ends with them."""
+    for pid in [scene.command.process.pid, *scene.processes(WORKER)]:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (TINY_FILE_BYTES, TINY_FILE_BYTES))
+    yield
