@@ -23,6 +23,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -248,14 +249,19 @@ def run_both(cluster: Cluster, arguments: argparse.Namespace, has_small_disk: bo
 def main() -> None:
     """Run, clean up, and say what does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = {"type": lambda text: text.split(","), "metavar": "NAME,..."}
     parser.add_argument("--videos", type=Path, required=True, metavar="DIR")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--num-videos", type=int, help=f"clips  [default: {CLIPS_A_KILL} for each kill]")
-    parser.add_argument("--kinds", default=list(KILLS), help=f"of {','.join(KILLS)}  [default: all]", **names)
-    parser.add_argument("--poison", default=list(POISON), help=f"of {','.join(POISON)}  [default: all]", **names)
+    for option, names in (("--kinds", KILLS), ("--poison", POISON)):
+        known = ",".join(names)
+        parser.add_argument(option, default=known, metavar="NAME,...", help=f"of {known}  [default: all]")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    arguments.kinds, arguments.poison = arguments.kinds.split(","), arguments.poison.split(",")
+    if unknown := {*arguments.kinds, *arguments.poison} - {*KILLS, *POISON}:
+        parser.error(f"unknown names: {', '.join(sorted(unknown))}")
+    # So that the disk is unmounted and the cluster ended then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     faults: list[str] = []
     try:
         with small_disk(FOLDER / "disk") as has_small_disk:

@@ -57,12 +57,12 @@ def find_differences(job: Job, expected: Job) -> list[str]:
     ):
         if videos:
             faults.append(f"{len(videos)} videos {name}: {_some(sorted(videos))}")
+    expected_ends = expected.ends()
     for video_id, end in job.ends().items():
-        outcome, reasons = POISON.get(video_id, ("ok", frozenset({None})))
-        if end.outcome != outcome or end.reason not in reasons:
-            faults.append(f"{video_id} ended as {end.outcome} ({end.reason}), not {outcome} ({reasons})")
-        if video_id in expected.ends() and expected.ends()[video_id].shard != end.shard:
-            faults.append(f"{video_id} is in {end.shard}, not in {expected.ends()[video_id].shard}")
+        wanted_end = expected_ends.get(video_id, end)
+        outcome, reasons = POISON.get(video_id, (wanted_end.outcome, {wanted_end.reason}))
+        if end.outcome != outcome or end.reason not in reasons or end.shard != wanted_end.shard:
+            faults.append(f"{video_id} ended as {end}, not {outcome} {sorted(map(str, reasons))}, {wanted_end.shard}")
     if left := job.leftovers():
         faults.append(f"left behind: {_some(left)}")
     return faults + _quarantine_faults(job, expected)

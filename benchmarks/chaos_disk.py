@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-DISK_MIB = 64
+DISK_MIB = 128
 _BALLAST_NAME = "ballast"
 
 

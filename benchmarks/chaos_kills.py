@@ -27,7 +27,9 @@ EFFECT_SEC = 45.0
 NOTICE_SEC = 3.0
 # Of any file, where there is no small disk to fill: less than any shard.
 TINY_FILE_BYTES = 1024
-WORKER_DIED, DISK_FULL = "its worker died", "the disk takes no more"
+# What a command says of a worker that is gone, at work or not yet, and of a full disk.
+WORKER_GONE = ("its worker died", "a worker did not start")
+DISK_FULL = "the disk takes no more"
 
 
 class Result(NamedTuple):
@@ -65,11 +67,15 @@ class Scene:
         """Return the run's processes whose command line holds some words."""
         return sorted(pid for pid, line in marked_processes(self.mark).items() if words in line)
 
-    def wait_to_say(self, words: str, before: int) -> bool:
-        """Wait until the command has said some words once more than before, or has ended; tell whether it said them."""
-        said = lambda: self.command.said().count(words) > before  # noqa: E731
-        wait_for(lambda: said() or not self.command.is_running, EFFECT_SEC)
-        return said()
+    def num_workers_gone(self) -> int:
+        """Count how often the command has said that a worker is gone."""
+        said = self.command.said()
+        return sum(map(said.count, WORKER_GONE))
+
+    def worker_shows_gone(self, before: int) -> bool:
+        """Wait until the command says so once more than before, or has ended; tell whether it did."""
+        wait_for(lambda: self.num_workers_gone() > before or not self.command.is_running, EFFECT_SEC)
+        return self.num_workers_gone() > before
 
 
 def kill_driver(scene: Scene) -> Result:
@@ -95,10 +101,10 @@ def terminate_driver(scene: Scene) -> Result:
 
 def kill_worker(scene: Scene) -> Result:
     """End a labelling worker, as the kernel does when memory runs out."""
-    before = scene.command.said().count(WORKER_DIED)
+    before = scene.num_workers_gone()
     if not _kill_one(scene, scene.processes(WORKER)):
         return NOTHING
-    return Result("replaced") if scene.wait_to_say(WORKER_DIED, before) else NOTHING
+    return Result("replaced") if scene.worker_shows_gone(before) else NOTHING
 
 
 def kill_decoder(scene: Scene) -> Result:
@@ -119,17 +125,22 @@ def kill_decoder(scene: Scene) -> Result:
 
 def lose_node(scene: Scene) -> Result:
     """Take a node away, with all that runs on it, and bring another one a little later."""
-    before = scene.command.said().count(WORKER_DIED)
-    scene.cluster.remove_node(_choose_node(scene), allow_graceful=False)
+    before = scene.num_workers_gone()
+    node = _choose_node(scene)
+    if node is None:
+        return NOTHING
+    scene.cluster.remove_node(node, allow_graceful=False)
     time.sleep(scene.generator.uniform(0.5, 3.0))
     scene.cluster.add_node(num_cpus=1, wait=False)
-    return Result("another one came") if scene.wait_to_say(WORKER_DIED, before) else NOTHING
+    return Result("another one came") if scene.worker_shows_gone(before) else NOTHING
 
 
 def preempt_node(scene: Scene) -> Result:
     """Give notice that a node will go, bring another one, and let it go when the notice ends."""
-    before = scene.command.said().count(WORKER_DIED)
+    before = scene.num_workers_gone()
     node = _choose_node(scene)
+    if node is None:
+        return NOTHING
     accepted, why = GcsClient(address=scene.cluster.address).drain_node(
         node.node_id,
         DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"),
@@ -141,7 +152,7 @@ def preempt_node(scene: Scene) -> Result:
     scene.cluster.remove_node(node, allow_graceful=False)
     if not accepted:
         return Result(f"notice refused: {why}", hit=False)
-    return Result("another one came") if scene.wait_to_say(WORKER_DIED, before) else NOTHING
+    return Result("another one came") if scene.worker_shows_gone(before) else NOTHING
 
 
 def fill_disk(scene: Scene) -> Result:
@@ -167,7 +178,14 @@ KILLS: dict[str, Callable[[Scene], Result]] = {
 
 
 def _choose_node(scene: Scene) -> Any:
-    return scene.generator.choice(sorted(scene.cluster.worker_nodes, key=lambda node: node.node_id))
+    """Choose a node that has a worker: its parent is one of the node's processes; None where there is none."""
+    parents = {parent_of(pid) for pid in scene.processes(WORKER)}
+    busy = [
+        node
+        for node in scene.cluster.worker_nodes
+        if not parents.isdisjoint(process.pid for _, process in node.live_processes())
+    ]
+    return scene.generator.choice(sorted(busy, key=lambda node: node.node_id)) if busy else None
 
 
 def _kill_one(scene: Scene, pids: list[int]) -> tuple[int, int] | None:
