@@ -5,7 +5,7 @@
 The job: real clips, and among them a video of each kind of poison (`chaos_videos.POISON`: it crashes or hangs the
 teachers, bloats its decoder, has no end, breaks off, cannot be read), on a fake Ray cluster of a head and two nodes,
 its workspace on a small disk. The kills are `chaos_kills.KILLS`, each as often as the others; one counts where its
-effect was seen. The teachers are slow while the job is ahead of the kills, so that all of them fall into it.
+effect was seen. They are spread over the job: kills wait for it, and the teachers are slow while it is ahead of them.
 
 It passes where, in the end,
 
@@ -67,10 +67,13 @@ NUM_NODES = 2
 CLIPS_A_KILL = 3
 # Of a batch, while the job is ahead of the kills, and while it is behind.
 SLOW_SEC, QUICK_SEC = 1.5, 0.02
+# The share of the shards that must be done before a kill, over the share of the kills that have hit: below 1, as the
+# last shards may be those of a teacher that hangs.
+LEAD = 0.85
 # The longest that a kill waits once a worker is at work; or, some times, once the command has started.
 MOST_DELAY_SEC, EARLY_SEC, EARLY_SHARE = 2.5, 6.0, 0.2
-# A command that is left in peace and comes to no shard, or to no end, in this time is a fault of its own.
-START_SEC, COMMAND_SEC = 240.0, 900.0
+# A command that is left in peace and comes to no further shard, or to no end, in this time is a fault of its own.
+START_SEC, COMMAND_SEC = 600.0, 900.0
 # For each kill, before it is said that its kind does not hit.
 TRIES_A_KILL = 4
 # Commands that a job may need when nobody kills any more.
@@ -146,8 +149,8 @@ class Chaos:
         while command.is_running and self.kinds and not self.tally.faults:
             self._keep_pace()
             if time.monotonic() - quiet_sec > START_SEC:
-                self.tally.faults.append(f"no shard was begun in {START_SEC:.0f} s")
-            elif not self.job.is_labelling(since_sec):
+                self.tally.faults.append(f"there was nothing to kill for {START_SEC:.0f} s")
+            elif not self._is_due() or not self.job.is_labelling(since_sec):
                 time.sleep(0.05)
             else:
                 time.sleep(self.generator.uniform(0.0, MOST_DELAY_SEC))
@@ -171,8 +174,14 @@ class Chaos:
         if self.tally.num_tries >= TRIES_A_KILL * self.num_kills:
             self.tally.faults.append(f"only {done} hit in {self.tally.num_tries} tries")
 
+    def _is_due(self) -> bool:
+        """Whether the job has come so far that the next kill finds shards committed since the last one."""
+        num_hits = self.num_kills - len(self.kinds)
+        return self._share_done() >= LEAD * num_hits / self.num_kills
+
     def _keep_pace(self) -> None:
-        is_ahead = self._share_done() >= 1 - len(self.kinds) / self.num_kills
+        num_hits = self.num_kills - len(self.kinds)
+        is_ahead = self._share_done() >= (num_hits + 1) / self.num_kills
         self.job.slow_down(SLOW_SEC if is_ahead else QUICK_SEC)
 
     def _share_done(self) -> float:

@@ -73,11 +73,13 @@ class Job:
         root: of the workspace.
         records: what is to be labelled.
         folder: the program's own, where the teachers look.
-        address: of the Ray cluster.
+        address: of the Ray cluster; None labels without Ray, and 0 workers.
         num_workers: of the commands.
     """
 
-    def __init__(self, root: Path, records: list[VideoRecord], folder: Path, address: str, num_workers: int) -> None:
+    def __init__(
+        self, root: Path, records: list[VideoRecord], folder: Path, address: str | None, num_workers: int
+    ) -> None:
         self.workspace = Workspace(root)
         self.shards_dir = self.workspace.shards_dir(DATASET)
         self.records = records
@@ -97,7 +99,8 @@ class Job:
     def start(self) -> Command:
         """Start the command."""
         self._num_commands += 1
-        options = ["--address", self._address, "--workers", str(self._num_workers), "--progress", "none", "--json"]
+        options = ["--workers", str(self._num_workers), "--progress", "none", "--json"]
+        options += ["--address", self._address] if self._address else []
         options += ["--videos-per-shard", str(VIDEOS_PER_SHARD), "--batch-size", str(BATCH_SIZE)]
         options += ["--decoder-memory-gib", str(DECODER_MEMORY_GIB), "--teacher-stall-sec", str(TEACHER_STALL_SEC)]
         options += ["--human-teacher", "chaos_teachers:load_human", "--scene-teacher", "chaos_teachers:load_scene"]
