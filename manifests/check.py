@@ -4,6 +4,7 @@ How a video is probed is passed in, since decoding belongs to the floor above.
 """
 
 import csv
+import math
 import multiprocessing
 import signal
 import time
@@ -38,8 +39,8 @@ class ProbedVideo:
     message: str = ""
 
 
-# Calls its second argument every now and then, as a sign of life.
-Probe = Callable[[Path, Callable[[], None]], ProbedVideo]
+# Calls its second argument every now and then, as a sign of life: with True while there should be more of the video.
+Probe = Callable[[Path, Callable[[bool], None]], ProbedVideo]
 
 
 def probe_videos(
@@ -55,7 +56,7 @@ def probe_videos(
         probe: run in fresh processes, so a function at the top of a module.
         num_workers: processes, 1 or more.
         stall_sec: a probe that gives no sign of life for so long hangs.
-        timeout_sec: for one video, however lively.
+        timeout_sec: for one video, however lively, from the last sign of life that was to be expected.
     """
     if num_workers < 1:
         raise ValueError(f"num_workers {num_workers}: expected 1 or more")
@@ -123,33 +124,39 @@ class _Worker:
             except OSError:  # it died idle: not this video's fault
                 self.restart()
                 self.connection.send(path)
-            self._last = time.monotonic() + self._timeout_sec
-            self._live()
+            # Its time runs from the first sign of life: a slow start is no video's doing.
+            self._last = math.inf
+            self._live(expected=False)
             return True
         return False
 
     def collect(self) -> ProbedVideo | None:
         """Receive the result, or None for a sign of life; a closed connection means that the process is gone."""
         try:
-            result: ProbedVideo | None = self.connection.recv()
+            result: ProbedVideo | bool = self.connection.recv()
         except (EOFError, OSError):
             assert self._process is not None
             self._process.join()
             code = self._process.exitcode
             self.restart()
             return ProbedVideo(reason=CRASHED, message=f"{self.path}: the decoding process died (exit code {code})")
-        if result is None:
-            self._live()
+        if isinstance(result, bool):
+            self._live(expected=result)
+            return None
         return result
 
     def give_up(self) -> ProbedVideo:
         """End the process at its deadline."""
-        stalled = self.deadline < self._last
-        message = f"no sign of life for {self._stall_sec:g} s" if stalled else f"no end after {self._timeout_sec:g} s"
+        if self.deadline < self._last:
+            message = f"no sign of life for {self._stall_sec:g} s"
+        else:
+            message = f"no end {self._timeout_sec:g} s after the last frame that its header declares"
         self.restart()
         return ProbedVideo(reason=TIMEOUT, message=f"{self.path}: {message}")
 
-    def _live(self) -> None:
+    def _live(self, *, expected: bool) -> None:
+        if expected:
+            self._last = time.monotonic() + self._timeout_sec
         self.deadline = min(time.monotonic() + self._stall_sec, self._last)
 
     def restart(self) -> None:
@@ -182,4 +189,5 @@ def _serve(connection: Connection, probe: Probe) -> None:
             path = connection.recv()
         except EOFError:
             return
-        connection.send(probe(path, lambda: connection.send(None)))
+        connection.send(True)
+        connection.send(probe(path, connection.send))

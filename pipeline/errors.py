@@ -48,6 +48,7 @@ class Reason(StrEnum):
     NO_VIDEO_STREAM = "no_video_stream"
     NO_FRAMES = "no_frames"
     FRAME_COUNT = "frame_count"
+    COUNT_UNKNOWN = "count_unknown"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
     CRASHED = "crashed"

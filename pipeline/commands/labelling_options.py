@@ -87,7 +87,7 @@ _WORKER_OPTIONS = (
         default=21600.0,
         show_default=True,
         metavar="SEC",
-        help="A video whose decoding takes longer has no end.",
+        help="A video has no end if decoding takes longer of what it holds beyond the frames that its header declares.",
     ),
     click.option(
         "--attempts",

@@ -153,7 +153,7 @@ def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     yield show_line
 
 
-def _probe(path: Path, beat: Callable[[], None]) -> "ProbedVideo":
+def _probe(path: Path, beat: Callable[[bool], None]) -> "ProbedVideo":
     """Probe one video in a worker process; a fault becomes its typed reason."""
     from manifests.check import ProbedVideo
     from pipeline.errors import VideoError

@@ -23,7 +23,7 @@ from pipeline.errors import KinetError, Reason
 from pipeline.label.decoder_end import Death, EndedFromOutside, judge_exit, pause_after
 from pipeline.label.frame_ring import FrameSource, choose_num_slots
 from pipeline.label.last_words import LastWords
-from pipeline.label.messages import MAX_ATTEMPTS, READY, DecodeLimits, FrameChunk, VideoDone
+from pipeline.label.messages import MAX_ATTEMPTS, READY, DecodeLimits, Message, OutsideFault, StillSettling, VideoDone
 from pipeline.memory import count_memory_bytes
 from pipeline.processors import count_processors
 
@@ -191,7 +191,11 @@ class _Decoder:
             self._connection.send(str(path))
 
     def receive(self) -> DecodedChunk | VideoDone | Death | EndedFromOutside:
-        """Wait for the next message of the video, or find that the process is dead or hangs."""
+        """Wait for the next message of the video, or find that the process is dead or hangs.
+
+        Raises:
+            WorkspaceError: the machine cannot decode it, for no fault of the video.
+        """
         if not self._ready:
             self._await_start()
         assert self._connection is not None and self._frames is not None
@@ -200,10 +204,14 @@ class _Decoder:
             self._holds_chunk = False
         stalled = Death(Reason.TIMEOUT, f"the decoder gave nothing for {self._stall_sec:g} s")
         try:
-            if not self._connection.poll(self._stall_sec):
-                self.close()
-                return stalled
-            message: FrameChunk | VideoDone = self._connection.recv()
+            message: Message = StillSettling()
+            while isinstance(message, StillSettling):
+                if not self._connection.poll(self._stall_sec):
+                    self.close()
+                    return stalled
+                message = self._connection.recv()
+            if isinstance(message, OutsideFault):
+                raise message.error
             if isinstance(message, VideoDone):
                 return message
             self._holds_chunk = True

@@ -17,13 +17,21 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Reason, VideoError
+from pipeline.errors import Reason, VideoError, WorkspaceError
 from pipeline.label.frame_ring import CHUNK_FRAMES, FrameSink, LabellerGoneError
-from pipeline.label.messages import EXIT_OUT_OF_MEMORY, READY, DecodeLimits, FrameChunk, Message, VideoDone
+from pipeline.label.messages import (
+    EXIT_OUT_OF_MEMORY,
+    READY,
+    DecodeLimits,
+    FrameChunk,
+    Message,
+    OutsideFault,
+    StillSettling,
+    VideoDone,
+)
 from pipeline.video import VideoFile, hash_frames, is_seek_exact
 
 # A header may understate a short video by any factor; only beyond these does its count bound anything.
@@ -39,14 +47,18 @@ Decode = Callable[[Path, DecodeLimits, Slot], Iterator[Message]]
 
 
 def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Message]:
-    """Decode a video into one slot after the other; yield a chunk when its slot is full, and its VideoDone."""
+    """Decode a video into one slot after the other; yield a chunk when its slot is full, and its VideoDone.
+
+    Where the second decoder cannot be loaded, an OutsideFault comes instead.
+    """
     num_frames = 0
     all_hashes = []
     try:
         with VideoFile(path) as video:
-            most_frames = _most_frames(video, limits)
+            declared = video.header_frames
+            most_frames = _most_frames(declared, limits)
             pixels = slot()
-            decoding_sec, resumed = 0.0, time.monotonic()
+            undeclared_sec, resumed = 0.0, time.monotonic()
             valid: list[bool] = []
             for frame, is_valid in video.decoded():
                 video.resize_into(frame, pixels[len(valid)])
@@ -55,9 +67,11 @@ def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Messa
                     hashes = hash_frames(pixels)
                     all_hashes.append(hashes)
                     num_frames += len(valid)
-                    decoding_sec += time.monotonic() - resumed
-                    if num_frames > most_frames or decoding_sec > limits.video_sec:
-                        endless = f"{path}: {num_frames} frames in {decoding_sec:.0f} s of decoding, and still no end"
+                    # A video that its header says is not over makes progress, however slow: three hours of 4K take ten.
+                    if declared is None or num_frames > declared:
+                        undeclared_sec += time.monotonic() - resumed
+                    if num_frames > most_frames or undeclared_sec > limits.video_sec:
+                        endless = _endless_message(path, num_frames, declared, undeclared_sec)
                         yield VideoDone(0, video.report.declared_frames, Reason.TIMEOUT, endless, False)
                         return
                     yield FrameChunk(len(valid), np.array(valid), hashes)
@@ -68,22 +82,31 @@ def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Messa
                 all_hashes.append(hashes)
                 yield FrameChunk(len(valid), np.array(valid), hashes)
                 num_frames += len(valid)
-        report = video.report
         if num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
+        for _ in video.settling():
+            yield StillSettling()
+        report = video.report
         seek_exact = is_seek_exact(path, report, np.concatenate(all_hashes))
         reason, message = report.fault or (None, report.note)
         yield VideoDone(num_frames, report.declared_frames, reason, message, seek_exact)
     except VideoError as error:
         yield VideoDone(num_frames, None, error.reason, error.message, False)
+    except WorkspaceError as error:
+        yield OutsideFault(error)
 
 
-def _most_frames(video: VideoFile, limits: DecodeLimits) -> int:
+def _endless_message(path: Path, num_frames: int, declared: int | None, undeclared_sec: float) -> str:
+    if declared is None:
+        return f"{path}: {num_frames} frames in {undeclared_sec:.0f} s of decoding, none declared, and still no end"
+    return (
+        f"{path}: {num_frames} frames, of which the header declares {declared}; {undeclared_sec:.0f} s of decoding the "
+        "others, and still no end"
+    )
+
+
+def _most_frames(declared: int | None, limits: DecodeLimits) -> int:
     """Bound the frames of a video by what its header declares, and by the absolute limit."""
-    declared = video.report.declared_frames
-    container = video.stream.container
-    if declared is None and video.fps is not None and isinstance(container, av.container.InputContainer):
-        declared = int((container.duration or 0) / av.time_base * video.fps) or None
     if declared is None:
         return limits.video_frames
     return min(limits.video_frames, limits.declared_factor * declared + FRAMES_NEVER_ENDLESS)

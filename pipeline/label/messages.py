@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Reason
+from pipeline.errors import KinetError, Reason
 
 # The first message of a decoding process: it has started, and takes videos.
 READY = "ready"
@@ -23,7 +23,8 @@ class DecodeLimits:
 
     Attributes:
         memory_bytes: resident memory of the process.
-        video_sec: time that decoding one video takes, waiting for the teachers not counted.
+        video_sec: time that decoding takes of what a video holds beyond the frames that its header declares, or of all
+            of it where it declares none; waiting for the teachers is not counted.
         video_frames: frames of one video.
         declared_factor: a video may have so many times the frames it declares, and 10,000 more.
     """
@@ -72,4 +73,16 @@ class VideoDone:
     seek_exact: bool
 
 
-Message = FrameChunk | VideoDone
+@dataclass(frozen=True)
+class StillSettling:
+    """All frames of the video were sent; whether they are all it has is still being found out."""
+
+
+@dataclass(frozen=True)
+class OutsideFault:
+    """The end of a video of which nothing is known, for a reason that is not its own; `error` is for the labeller."""
+
+    error: KinetError
+
+
+Message = FrameChunk | StillSettling | VideoDone | OutsideFault

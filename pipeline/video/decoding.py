@@ -85,7 +85,7 @@ class VideoFile:
     def header_frames(self) -> int | None:
         """Frames that the header states, or that its duration comes to; None where it has neither."""
         if self.report.declared_frames is None and self.fps and self._container.duration:
-            return round(self._container.duration / av.time_base * self.fps)
+            return round(self._container.duration / av.time_base * self.fps) or None
         return self.report.declared_frames
 
     def frames(self) -> Iterator[tuple[NDArray[np.uint8], bool]]:
@@ -94,7 +94,8 @@ class VideoFile:
         A packet that does not decode is passed over and reported.
 
         Yields:
-            (uint8 RGB [height, width, 3], valid). `report` is complete once the iteration ends.
+            (uint8 RGB [height, width, 3], valid). `report` is complete once the iteration ends, but for the second
+            opinion that `settling` asks for.
         """
         for frame, valid in self.decoded():
             yield self.resized(frame), valid
@@ -115,6 +116,19 @@ class VideoFile:
             report.frame_pts.append(NO_PTS if frame.pts is None else frame.pts)
             report.num_frames += 1
             yield frame, not damaged
+
+    def settling(self) -> Iterator[None]:
+        """Have a second decoder count, after the last frame, where the container does not bear the count out.
+
+        Yields:
+            About every second while that takes. `report.fault` and `report.note` are final once the iteration ends.
+
+        Raises:
+            WorkspaceError: the second decoder cannot be loaded.
+        """
+        report = self.report
+        if report.fault is None and report.num_frames and not report.count_is_explained:
+            self._note(*settle_count(report, (yield from count_with_decord(self.path))))
 
     def decoded_from(self, pts: int) -> Iterator[av.VideoFrame]:
         """Seek to the last keyframe at or before `pts` and yield the frames from there on."""
@@ -207,11 +221,11 @@ class VideoFile:
             missing_sec = (self._container.start_time or 0) / av.time_base + duration_sec - end_sec
         report = self.report
         report.num_pictureless = len(self._awaited)
-        fault, note = find_fault(report, duration_sec, missing_sec or 0.0), None
-        if fault is None and report.num_frames and not report.count_is_explained:
-            fault, note = settle_count(report, count_with_decord(self.path))
-        report.fault = fault and (fault[0], f"{self.path}: {fault[1]}")
-        report.note = note and f"{self.path}: {note}"
+        self._note(find_fault(report, duration_sec, missing_sec or 0.0), None)
+
+    def _note(self, fault: tuple[Reason, str] | None, note: str | None) -> None:
+        self.report.fault = fault and (fault[0], f"{self.path}: {fault[1]}")
+        self.report.note = note and f"{self.path}: {note}"
 
     def resized(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Apply the one bilinear resize, and the rotation that the container asks of a player."""

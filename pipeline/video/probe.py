@@ -34,20 +34,25 @@ class VideoProbe:
     message: str | None = None
 
 
-def probe_video(path: Path, *, on_progress: Callable[[], None] | None = None) -> VideoProbe:
+def probe_video(path: Path, *, on_progress: Callable[[bool], None] = lambda _: None) -> VideoProbe:
     """Decode a video once and count what it gives.
 
     Args:
         path: the video.
-        on_progress: called every hundred frames: a long video is not a hanging one.
+        on_progress: called every hundred frames, since a long video is not a hanging one, and while a second decoder
+            counts; told whether that is what the header lets expect: no more frames than it declares.
 
     Raises:
         VideoError: nothing decodes.
+        WorkspaceError: the second decoder cannot be loaded.
     """
     with VideoFile(path) as video:
+        declared = video.header_frames
         for index, _ in enumerate(video.decoded()):
-            if on_progress is not None and index % PROGRESS_FRAMES == 0:
-                on_progress()
+            if index % PROGRESS_FRAMES == 0:
+                on_progress(declared is not None and index < declared)
+        for _ in video.settling():
+            on_progress(True)
         if video.report.num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
         reason, message = video.report.fault or (None, video.report.note)

@@ -4,7 +4,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from pipeline.errors import Reason
-from pipeline.video.second_opinion import SecondCount
+from pipeline.video.second_opinion import NoCount, SecondCount
 
 # A container with a duration but no frame count (Matroska, fragmented MP4) is cut short when this much is missing.
 MISSING_TAIL_SEC = 0.5
@@ -90,13 +90,15 @@ def find_fault(report: DecodeReport, duration_sec: float | None, missing_sec: fl
     return None
 
 
-def settle_count(report: DecodeReport, second: SecondCount | None) -> tuple[tuple[Reason, str] | None, str | None]:
+def settle_count(report: DecodeReport, second: SecondCount | NoCount) -> tuple[tuple[Reason, str] | None, str | None]:
     """Weigh a second count where decode and container disagree: give (fault, None) or (None, note)."""
     said = f"{report.num_frames} frames decode, {report.num_packets} packets are in the file"
     if report.declared_frames is not None:
         said += f", the header declares {report.declared_frames}"
-    if second is None:
-        return (Reason.FRAME_COUNT, f"{said}; the second decoder cannot read the video"), None
+    if isinstance(second, NoCount):
+        if second.known:
+            return (Reason.FRAME_COUNT, f"{said}; {second.message}"), None
+        return (Reason.COUNT_UNKNOWN, f"{said}; {second.message}, so which is right is not known"), None
     if second.distinct <= report.num_frames <= second.total:
         return None, f"{said}; the second decoder bears the decode out"
     return (Reason.FRAME_COUNT, f"{said}; the second decoder gives {second.distinct}"), None

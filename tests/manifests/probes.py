@@ -8,16 +8,16 @@ from pathlib import Path
 from manifests.check import ProbedVideo
 
 
-def probe_by_name(path: Path, beat: Callable[[], None]) -> ProbedVideo:
+def probe_by_name(path: Path, beat: Callable[[bool], None]) -> ProbedVideo:
     """Die, hang, find a fault, or measure the file, as its name says."""
     if path.stem.startswith("die"):
         os.abort()
     if path.stem.startswith("hang"):
         time.sleep(600)
-    if path.stem.startswith("long"):
+    if path.stem.startswith(("long", "endless")):
         for _ in range(15):
             time.sleep(0.1)
-            beat()
+            beat(path.stem.startswith("long"))
     if path.stem.startswith("bad"):
         return ProbedVideo(reason="unreadable", message=f"{path}: not a video")
     if path.stem.startswith("cut"):

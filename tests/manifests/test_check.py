@@ -37,12 +37,13 @@ def test_crashes_and_hangs_are_blamed_on_the_right_video(tmp_path: Path) -> None
     }
 
 
-def test_a_long_video_that_shows_signs_of_life_is_no_hang(tmp_path: Path) -> None:
-    (record,) = make_records(tmp_path, ["long"])
-    patient = dict(probe_videos([record.path], probe_by_name, num_workers=1, stall_sec=10, timeout_sec=60))
-    assert patient[0].reason is None
-    bounded = dict(probe_videos([record.path], probe_by_name, num_workers=1, stall_sec=10, timeout_sec=0.5))
-    assert bounded[0].reason == "timeout" and "no end after 0.5 s" in bounded[0].message
+def test_a_long_video_takes_its_time_and_one_without_end_does_not(tmp_path: Path) -> None:
+    paths = [record.path for record in make_records(tmp_path, ["long", "endless"])]
+    patient = dict(probe_videos(paths, probe_by_name, num_workers=1, stall_sec=10, timeout_sec=60))
+    assert patient[0].reason is None and patient[1].reason is None
+    bounded = dict(probe_videos(paths, probe_by_name, num_workers=1, stall_sec=10, timeout_sec=1.0))
+    assert bounded[0].reason is None
+    assert bounded[1].reason == "timeout" and "no end 1 s after the last frame" in bounded[1].message
 
 
 def test_no_videos_and_no_workers() -> None:

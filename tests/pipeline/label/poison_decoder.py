@@ -4,15 +4,17 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.errors import WorkspaceError
 from pipeline.label import decoder_process
-from pipeline.label.messages import DecodeLimits, Message
+from pipeline.label.messages import DecodeLimits, Message, OutsideFault, StillSettling, VideoDone
 
 
 def decode(path: Path, limits: DecodeLimits, slot: decoder_process.Slot) -> Iterator[Message]:
-    """Leak, hang in native code, stop in the middle of a message, raise, talk without end, or decode as ever."""
+    """Leak, hang in native code, stop in a message, raise, talk without end, settle for long, or decode as ever."""
     if path.stem == "leak":
         held = []
         while True:
@@ -31,6 +33,18 @@ def decode(path: Path, limits: DecodeLimits, slot: decoder_process.Slot) -> Iter
             ctypes.CDLL(None).write(2, b"x" * 1000, 1000)
     elif path.stem == "raise":
         raise KeyError("no such codec parameter")
+    elif path.stem == "undecidable":
+        yield OutsideFault(WorkspaceError("no second decoder here"))
+        return
+    elif path.stem == "settling":
+        for message in decoder_process.decode_video(path, limits, slot):
+            if isinstance(message, VideoDone):
+                # As a second decoder that counts a long video.
+                for _ in range(5):
+                    time.sleep(1)
+                    yield StillSettling()
+            yield message
+        return
     yield from decoder_process.decode_video(path, limits, slot)
 
 

@@ -178,13 +178,48 @@ def test_a_decoder_that_talks_without_end_is_not_held_up(records: list[VideoReco
     assert restarts == 0 and ends["v1"].done.num_frames == 20
 
 
-@pytest.mark.parametrize("limits", [DecodeLimits(video_frames=100), DecodeLimits(video_sec=1e-6)])
-def test_a_video_without_end_is_given_up_at_once(records: list[VideoRecord], limits: DecodeLimits) -> None:
+@pytest.mark.parametrize(
+    ("name", "limits", "words"),
+    [
+        ("v0.mp4", DecodeLimits(video_frames=100), "the header declares 400"),
+        # A raw stream: nothing in it says how long it is.
+        ("v0.h264", DecodeLimits(video_sec=1e-6), "none declared"),
+    ],
+)
+def test_a_video_without_end_is_given_up_at_once(tmp_path: Path, name: str, limits: DecodeLimits, words: str) -> None:
+    path = write_video(tmp_path / name, moving_frames(400))
     decoders = DecodeAhead(1, limits=limits)
-    _, ends, restarts = collect(decoders, records[:1])
+    _, ends, restarts = collect(decoders, [VideoRecord("v0", path, "train", 0, "c")])
     decoders.close()
-    assert ends["v0"].done.reason is Reason.TIMEOUT and "still no end" in str(ends["v0"].done.message)
+    message = str(ends["v0"].done.message)
+    assert ends["v0"].done.reason is Reason.TIMEOUT and "still no end" in message and words in message
     assert ends["v0"].done.num_frames == 0 and restarts == 0
+
+
+@pytest.mark.parametrize("name", ["declared.mp4", "duration.mkv"])
+def test_a_video_takes_as_long_as_the_frames_that_it_declares(tmp_path: Path, name: str) -> None:
+    path = write_video(tmp_path / name, moving_frames(400))
+    decoders = DecodeAhead(1, limits=DecodeLimits(video_sec=1e-6))
+    _, ends, _ = collect(decoders, [VideoRecord("v0", path, "train", 0, "c")])
+    decoders.close()
+    assert ends["v0"].done.reason is None and ends["v0"].done.num_frames == 400
+
+
+def test_the_second_decoder_takes_longer_than_a_decoder_may_be_silent(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "settling.mp4", moving_frames(40))
+    decoders = DecodeAhead(1, stall_sec=3, program=POISON)
+    _, ends, restarts = collect(decoders, [VideoRecord("v0", path, "train", 0, "c")])
+    decoders.close()
+    assert ends["v0"].done.reason is None and ends["v0"].done.num_frames == 40 and restarts == 0
+
+
+def test_what_no_video_can_help_is_held_against_none(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "undecidable.mp4", moving_frames(20))
+    decoders = DecodeAhead(1, program=POISON)
+    with pytest.raises(WorkspaceError, match="no second decoder here"):
+        collect(decoders, [VideoRecord("v0", path, "train", 0, "c")])
+    decoders.close()
+    assert not children()
 
 
 def test_a_fifo_and_a_device_are_no_videos(tmp_path: Path) -> None:
