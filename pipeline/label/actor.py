@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
 
@@ -34,9 +34,14 @@ class LabellingActor:
     ) -> None:
         self._worker = ShardWorker(product, label_settings, shards_dir, num_cpus, make_metrics, run)
 
+    def place(self) -> str:
+        """Say on which node it is."""
+        node_id: str = ray.get_runtime_context().get_node_id()
+        return node_id
+
     def ready(self) -> tuple[str, WorkerDescription]:
         """Load the teachers; say on which node, and what they are."""
-        return ray.get_runtime_context().get_node_id(), self._worker.describe()
+        return self.place(), self._worker.describe()
 
     def describe(self, *, measure: bool) -> WorkerDescription:
         """Say what decides the labels' values here; see `ShardWorker.describe`."""
@@ -57,7 +62,9 @@ class Member:
 
     Attributes:
         handle: of the actor.
-        node_id: where it is; "" until it is ready.
+        round: of starts that it belongs to.
+        node_id: where it is; "" until that is known.
+        place_asked: its answer on the way.
         run: what it is labelling.
         num_shards: it has committed.
         num_faults: it has met since it committed one.
@@ -70,7 +77,9 @@ class Member:
     """
 
     handle: Any
+    round: int
     node_id: str = ""
+    place_asked: Any = None
     run: ShardRun | None = None
     num_shards: int = 0
     num_faults: int = 0
@@ -91,41 +100,8 @@ class Member:
         self.frames, self.teacher_sec, self.answered_sec = progress.frames, progress.teacher_sec, now
         if self.run is not None:
             self.run.frames = self.frames - self.frames_before
+            self.run.teacher_sec = progress.teacher_sec
 
     def stuck_sec(self, now: float) -> float:
         """How long the teachers have been at one batch, or the whole process has given no answer."""
         return self.teacher_sec + now - self.answered_sec
-
-
-class Committed(NamedTuple):
-    """A run ended in a committed shard."""
-
-    run: ShardRun
-    receipt: Receipt
-
-
-class Died(NamedTuple):
-    """A run's worker died; `excused` where its node is gone."""
-
-    run: ShardRun
-    excused: bool
-
-
-class Hung(NamedTuple):
-    """A run's worker was ended because its teachers, or all of it, stood still for so long."""
-
-    run: ShardRun
-    seconds: float
-
-
-class Failed(NamedTuple):
-    """A run ended in an error that a teacher raised with videos in hand."""
-
-    run: ShardRun
-    why: str
-
-
-class Faulted(NamedTuple):
-    """A run ended in a fault of the worker's place, which says nothing of the shard."""
-
-    run: ShardRun

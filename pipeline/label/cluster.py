@@ -14,13 +14,13 @@ from typing import Any
 import ray
 
 from pipeline.errors import KinetError
-from pipeline.label.actor import Committed, Died, Failed, Faulted, Hung, LabellingActor
+from pipeline.label.actor import LabellingActor
 from pipeline.label.crew import Crew
 from pipeline.label.description import WorkerDescription, WorkerResources
-from pipeline.label.journal import excuse_attempt, journal_path_of, note_hang, read_history
 from pipeline.label.metrics import RayMetrics
 from pipeline.label.places import share_out
 from pipeline.label.product import Product
+from pipeline.label.run_ends import Committed, settle
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from pipeline.label.shard_queue import ShardQueue
 from pipeline.label.tasks import ShardTask
@@ -77,15 +77,17 @@ class RayPool:
         """Start the workers; say what the first one labels with. The others are held against it when they are ready."""
         return self._crew.describe(self._num_wanted(), measure=measure)
 
-    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
+    def label_all(
+        self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None], earlier_pace: Sequence[float] = ()
+    ) -> Iterator[Receipt]:
         """Hand out shards until all are committed; see `pipeline.label.worker_pool.WorkerPool`.
 
         A worker that dies is replaced and its shard waits again. A shard that has cost too many attempts, for which no
         video of it answers, is given up, and named when all others are done.
         """
-        queue = ShardQueue(tasks)
+        queue = ShardQueue(tasks, earlier_pace=earlier_pace)
         while queue.num_open:
-            self._crew.fill(self._num_wanted(), queue.num_open)
+            self._crew.fill(self._num_wanted(), queue.num_places)
             for member in self._crew.idle:
                 if (run := queue.take()) is None:
                     break
@@ -99,26 +101,10 @@ class RayPool:
                         self._crew.dismiss(rival)
                         queue.drop(rival)
                 else:
-                    self._settle(queue, ended)
+                    settle(ended, queue, self._shards_dir, self._run)
             self._crew.require_some()
             on_tick(self._crew.num_frames)
         queue.require_all()
-
-    def _settle(self, queue: ShardQueue, ended: Died | Hung | Failed | Faulted) -> None:
-        """Put a shard back whose run came to nothing, and say in its journal what the worker cannot say itself."""
-        journal_path = journal_path_of(self._shards_dir, ended.run.task)
-        if isinstance(ended, Faulted) or (isinstance(ended, Died) and ended.excused):
-            if isinstance(ended, Died):
-                excuse_attempt(journal_path)
-            queue.put_back(ended.run)
-            return
-        why = "its worker died; it may lack memory"
-        if isinstance(ended, Hung):
-            note_hang(journal_path, ended.seconds)
-            why = f"its worker stood still for {ended.seconds:.0f} s"
-        elif isinstance(ended, Failed):
-            why = ended.why
-        queue.lose(ended.run, read_history(journal_path, self._run), why)
 
     def _num_wanted(self) -> int:
         """Count the workers to ask for: more than there is room for where so many were asked for, and one at least."""

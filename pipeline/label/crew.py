@@ -5,6 +5,7 @@ until the node or another one is there; the others go on without it. One that me
 while, so that its node's place is not filled with the next one to meet it.
 """
 
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -12,19 +13,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline.errors import KinetError, LabellingError, PredictionError
-from pipeline.label.actor import Committed, Died, Failed, Faulted, Hung, Member
+from pipeline.label.actor import Member
 from pipeline.label.description import WorkerDescription
 from pipeline.label.faults import explain_error
+from pipeline.label.run_ends import Committed, Died, Failed, Faulted, Hung
 from pipeline.label.settings import ClusterSettings
 from pipeline.label.shard_queue import ShardRun
 from pipeline.shards import Receipt
 
 logger = logging.getLogger(__name__)
 
-# Starts that fail one after the other, while no worker is at work, before it is hopeless: nodes that go take some.
+# Rounds of starts that fail one after the other, while no worker is at work, before it is hopeless.
 MAX_FAILED_STARTS = 6
 START_PAUSE_SEC = 5.0
 # Faults of data or environment, with no worker that has met none, before they are everybody's.
@@ -58,7 +60,10 @@ class Crew:
         self._resting: list[Member] = []
         self._at_work: dict[Any, Member] = {}
         self._description: WorkerDescription | None = None
-        self._failed_starts = 0
+        self._round = 0
+        self._failed_rounds = 0
+        self._last_failed_round = 0
+        self._start_fault: KinetError | None = None
         self._next_start_sec = 0.0
         self._last_ready_sec = time.monotonic()
         self._frames_of_gone = 0
@@ -75,13 +80,16 @@ class Crew:
         """Frames labelled by all workers, as far as they have said."""
         return self._frames_of_gone + sum(member.frames for member in self._everyone())
 
-    def fill(self, num_wanted: int, num_open: int) -> None:
+    def fill(self, num_wanted: int, num_places: int) -> None:
         """Ask for the workers that are wanted and not there, as far as there is work for those who do not rest."""
         if time.monotonic() < self._next_start_sec:
             return
         present = len(self._everyone())
-        for _ in range(min(num_wanted - present, num_open - present + len(self._resting))):
-            member = Member(self._start_actor())
+        num_new = min(num_wanted - present, num_places - present + len(self._resting))
+        self._round += num_new > 0
+        for _ in range(num_new):
+            member = Member(self._start_actor(), self._round)
+            member.place_asked = member.handle.place.remote()
             self._starting[member.handle.ready.remote()] = member
 
     def describe(self, num_wanted: int, *, measure: bool) -> WorkerDescription:
@@ -130,6 +138,7 @@ class Crew:
                 self._settle_start(reference)
             elif reference in self._at_work:
                 yield self._settle_run(reference)
+        self._ask_places()
         self._ask_progress()
         yield from self._end_stuck()
         now = time.monotonic()
@@ -154,6 +163,7 @@ class Crew:
             raise KinetError(
                 f"no worker has started for {patience_sec:.0f} s: one needs {self._describe_needs()} on one node; the "
                 f"cluster has {has}. Add nodes, end what holds them, or give other --workers or --gpus-per-worker"
+                + (f"; what the last start ended with: {self._start_fault}" if self._start_fault else "")
             )
 
     def close(self) -> None:
@@ -172,19 +182,29 @@ class Crew:
                 self._description = description
             _check_alike(self._description.ingredients, description.ingredients)
         except (RayError, KinetError) as error:
-            self._end(member)
-            fault = _start_fault(error)
-            self._failed_starts += 1
-            # A first worker that cannot load its teachers: so cannot the others. Later it is that one node's trouble.
-            hopeless = self._failed_starts >= MAX_FAILED_STARTS and not self._idle and not self._at_work
-            if hopeless or (self._description is None and not isinstance(error, RayActorError)):
-                raise fault from error
-            logger.warning("a worker did not start: %s", fault)
-            self._next_start_sec = time.monotonic() + START_PAUSE_SEC
+            self._settle_failed_start(member, error)
             return
-        self._failed_starts = 0
+        self._failed_rounds = 0
         member.num_faults = self._faults_left.pop(member.node_id, 0)
         self._idle.append(member)
+
+    def _settle_failed_start(self, member: Member, error: Exception) -> None:
+        """Lay a start that came to nothing to its node, or end the job where no start will ever come to anything."""
+        self._end(member)
+        fault = self._start_fault = _start_fault(error)
+        is_death = isinstance(error, RayActorError)
+        # A node that goes takes all that load there at once, before Ray is sure of it: nobody's teachers' fault.
+        node_went = isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False)
+        node_went = node_went or bool(is_death and member.node_id and not _is_up(member.node_id))
+        if not node_went and member.round > self._last_failed_round:
+            self._failed_rounds += 1
+            self._last_failed_round = self._round
+        # A first worker that cannot load its teachers: so cannot the others. Later it is that one node's trouble.
+        hopeless = self._failed_rounds >= MAX_FAILED_STARTS and not self._idle and not self._at_work
+        if hopeless or (self._description is None and not is_death):
+            raise fault from error
+        logger.warning("a worker did not start: %s", fault)
+        self._next_start_sec = time.monotonic() + START_PAUSE_SEC
 
     def _settle_run(self, reference: Any) -> Committed | Died | Failed | Faulted:
         member = self._at_work.pop(reference)
@@ -229,6 +249,16 @@ class Crew:
             self._faults_left[member.node_id] = max(self._faults_left[member.node_id], member.num_faults)
             self._next_start_sec = time.monotonic() + START_PAUSE_SEC
         return Faulted(run)
+
+    def _ask_places(self) -> None:
+        """Take in where the starting workers are: one that dies says it no more."""
+        for member in self._starting.values():
+            if member.node_id or member.place_asked is None or not ray.wait([member.place_asked], timeout=0)[0]:
+                continue
+            # Its start's own end says so too, and is where it is answered.
+            with contextlib.suppress(RayError):
+                member.node_id = ray.get(member.place_asked)
+            member.place_asked = None
 
     def _ask_progress(self) -> None:
         """Take in what the workers answered, and ask again: none of it is waited for."""

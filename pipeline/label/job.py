@@ -162,7 +162,8 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
 
         tick(0)
         try:
-            for receipt in pool.label_all(tasks, tick):
+            paces = [receipt.seconds / receipt.frames for receipt in receipts.values() if receipt.frames]
+            for receipt in pool.label_all(tasks, tick, paces):
                 before = receipts.get(receipt.shard)
                 hold.check()
                 place_pair(job.shards_dir, receipt)

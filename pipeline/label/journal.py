@@ -23,6 +23,7 @@ from pipeline.label.tasks import ShardTask
 from pipeline.store import is_local, remove, write_atomically
 
 JOURNAL_SUFFIX = ".journal"
+COPY_JOURNAL_SUFFIX = f".copy{JOURNAL_SUFFIX}"
 # Bad ends in a row, the last ones alone and at the same frame, after which a video is held to be their cause.
 MAX_DEATHS = 3
 # As many alone, at whatever frames: a video may kill now here, now there. Deaths of a worker that is its own driver do
@@ -36,13 +37,13 @@ _MAX_MESSAGE = 300
 
 def journal_path_of(shards_dir: Path, task: ShardTask) -> Path:
     """Return the path of a shard's journal; a second worker at the same shard keeps one of its own."""
-    return shards_dir / f"{task.name}{'.copy' if task.is_copy else ''}{JOURNAL_SUFFIX}"
+    return shards_dir / f"{task.name}{COPY_JOURNAL_SUFFIX if task.is_copy else JOURNAL_SUFFIX}"
 
 
 def forget_journals(shards_dir: Path, shard_name: str) -> None:
     """Remove a shard's journals; call it when the shard is committed, not before: until then they are needed."""
-    for suffix in ("", ".copy"):
-        remove(shards_dir / f"{shard_name}{suffix}{JOURNAL_SUFFIX}")
+    for suffix in (JOURNAL_SUFFIX, COPY_JOURNAL_SUFFIX):
+        remove(shards_dir / f"{shard_name}{suffix}")
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,14 @@ class JournalHistory:
         suspects: videos that an attempt ended badly with, not passed since: to be labelled alone.
         condemned: videos that are the cause of so many bad ends that they are not to be labelled.
         num_explained: bad ends that condemned videos, or suspects alone in the teachers, answer for.
+        ended: the last attempt ended with its machine or by a signal, as it says itself.
         any_passed: the teachers are known to be done with some video.
     """
 
     suspects: frozenset[str] = frozenset()
     condemned: dict[str, Condemned] = field(default_factory=dict)
     num_explained: int = 0
+    ended: bool = False
     any_passed: bool = False
 
 
@@ -150,8 +153,17 @@ def read_history(path: Path, run: str) -> JournalHistory:
             record.alone + (video_id in condemned and record.alone < record.agreeing)
             for video_id, record in records.items()
         ),
+        ended=bool(attempts) and attempts[-1].blameless,
         any_passed=any_passed,
     )
+
+
+def fold_copy(shards_dir: Path, shard_name: str) -> None:
+    """Add what a second worker's journal says to the shard's own; call it when nobody is at work on the shard."""
+    own, copy = (shards_dir / f"{shard_name}{suffix}" for suffix in (JOURNAL_SUFFIX, COPY_JOURNAL_SUFFIX))
+    if content := _read(copy):
+        _append_bytes(own, b"\n" + content)
+        remove(copy)
 
 
 def excuse_attempt(path: Path) -> None:
@@ -245,13 +257,16 @@ def _describe(error: BaseException | None) -> str:
 
 def _append_line(path: Path, entry: dict[str, Any]) -> None:
     """Add a line to the journal of a worker that is gone; it may have left half a line."""
-    line = b"\n" + json.dumps(entry).encode() + b"\n"
+    _append_bytes(path, b"\n" + json.dumps(entry).encode() + b"\n")
+
+
+def _append_bytes(path: Path, lines: bytes) -> None:
     if not is_local(path):
-        write_atomically(path, _read(path) + line)
+        write_atomically(path, _read(path) + lines)
         return
     try:
         with path.open("ab") as stream:
-            stream.write(line)
+            stream.write(lines)
     except OSError as error:
         raise disk_fault(path, error) from error
 

@@ -1,6 +1,7 @@
 """Labelling in this process, without Ray: for a debugger, or a machine that has no Ray."""
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pipeline.label.watchdog import ended_when_stuck
 from pipeline.label.worker import ShardWorker
 from pipeline.processors import count_processors
 from pipeline.shards import Receipt
+
+REST_POLL_SEC = 1.0
 
 
 class LocalPool:
@@ -45,7 +48,9 @@ class LocalPool:
         """Say what this process labels with."""
         return self._started().describe(measure=measure)
 
-    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
+    def label_all(
+        self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None], earlier_pace: Sequence[float] = ()
+    ) -> Iterator[Receipt]:
         """Label one shard after the other; see `pipeline.label.worker_pool.WorkerPool`.
 
         A teacher that hangs takes this process with it; the next one finds in the journal what it hung on.
@@ -53,7 +58,11 @@ class LocalPool:
         worker = self._started()
         worker.on_frames = on_tick
         queue = ShardQueue(tasks)
-        while (run := queue.take()) is not None:
+        while queue.num_open:
+            if (run := queue.take()) is None:
+                # It rests.
+                time.sleep(REST_POLL_SEC)
+                continue
             last_words = functools.partial(self._blame_hang, run.task)
             try:
                 with ended_when_stuck(lambda: worker.progress().teacher_sec, self._teacher_stall_sec, last_words):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipeline.errors import ShardError
 from pipeline.files import disk_fault, fsync_dir
-from pipeline.label.journal import JOURNAL_SUFFIX
+from pipeline.label.journal import COPY_JOURNAL_SUFFIX, JOURNAL_SUFFIX
 from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt, read_receipt
 from pipeline.shards.receipts import find_receipts
@@ -92,8 +92,10 @@ def sweep(shards_dir: Path, tasks: Sequence[ShardTask]) -> None:
     found = find_files(shards_dir, "*")
     names = {path.name for path in found}
     for path in found:
-        shard_name = path.name.removesuffix(JOURNAL_SUFFIX).removesuffix(".copy")
+        shard_name = path.name.removesuffix(JOURNAL_SUFFIX)
         is_done = path.suffix == JOURNAL_SUFFIX and shard_name not in open_shards and f"{shard_name}.json" in names
+        # A second worker's journal, which the driver did not live to fold into the shard's.
+        is_done |= path.name.endswith(COPY_JOURNAL_SUFFIX)
         if path.suffix in (".part", NEXT_SUFFIX) or path.name in unfinished or is_done:
             remove(path)
 

@@ -14,8 +14,12 @@ from pipeline.label.tasks import ShardTask
 
 logger = logging.getLogger(__name__)
 
-# Bad ends of attempts that one shard may cost, beside those that its journal lays to videos.
-MAX_DEATHS = 3
+# Bad ends of attempts that one shard may cost, beside those that its journal lays to videos. What kills workers from
+# outside, a neighbour that takes the memory say, may meet one shard several times: it waits longer each time.
+MAX_DEATHS = 6
+FIRST_REST_SEC, LONGEST_REST_SEC = 10.0, 300.0
+# Ends of workers that were told to end while they had a shard: no doing of it, but not for ever.
+MAX_ENDED = 20
 # Where so many videos are condemned and not one was labelled, the teachers are the cause.
 MAX_CONDEMNED = 5
 # Where so many shards are given up one after the other, so will be all.
@@ -23,6 +27,8 @@ MAX_FAILURES_IN_A_ROW = 3
 # A shard is late when it takes so many times the median, and a worker's start is long forgotten.
 LATE_FACTOR = 2.0
 LATE_AFTER_SEC = 60.0
+# Teachers that are at one batch for so long may have met a video that would hang a second worker too.
+STUCK_SEC = 60.0
 # Below so many finished shards there is no median to speak of.
 PACE_SHARDS = 3
 
@@ -35,11 +41,13 @@ class ShardRun:
         task: the shard.
         started_sec: by the queue's clock.
         frames: labelled so far, as the worker says.
+        teacher_sec: how long its teachers have been at one batch, as the worker says.
     """
 
     task: ShardTask
     started_sec: float
     frames: int = 0
+    teacher_sec: float = 0.0
 
     @property
     def expected_frames(self) -> int:
@@ -55,14 +63,26 @@ class ShardQueue:
     Args:
         tasks: what to label.
         clock: seconds.
+        earlier_pace: seconds a frame of shards that earlier runs committed; they tell what is late until this run's do.
     """
 
-    def __init__(self, tasks: Sequence[ShardTask], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[ShardTask],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        earlier_pace: Sequence[float] = (),
+    ) -> None:
         self._clock = clock
+        self._earlier_pace = earlier_pace
         self._waiting = deque(tasks)
         self._runs: list[ShardRun] = []
         self._committed: set[str] = set()
         self._deaths: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._rest_until_sec: dict[str, float] = {}
+        # A second worker would not know what the first one's journal says of them.
+        self._with_history: set[str] = set()
         self._given_up: dict[str, str] = {}
         self._failures_in_a_row = 0
         self._sec_per_frame: list[float] = []
@@ -72,10 +92,20 @@ class ShardQueue:
         """Count the shards that are waiting or at work."""
         return len(self._waiting) + len({run.task.name for run in self._runs})
 
+    @property
+    def num_places(self) -> int:
+        """Count the workers that there is work for: at every open shard one, and a second one where it is late."""
+        return len(self._waiting) + len(self._runs) + len(self._late_runs())
+
     def take(self) -> ShardRun | None:
         """Return work for an idle worker: a waiting shard, else one that another worker is late with, else None."""
-        task = self._waiting.popleft() if self._waiting else self._late_task()
-        if task is None:
+        now = self._clock()
+        task = next((task for task in self._waiting if self._rest_until_sec.get(task.name, now) <= now), None)
+        if task is not None:
+            self._waiting.remove(task)
+        elif late := self._late_runs():
+            task = dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True)
+        else:
             return None
         run = ShardRun(task, self._clock())
         self._runs.append(run)
@@ -111,11 +141,12 @@ class ShardQueue:
         """Note that a run ended badly; the shard waits again, unless it has cost too much.
 
         It is the next one to be handed out: a teacher that fails on any frames at all is then found at once, by the
-        plain batch with which an attempt at suspects begins.
+        plain batch with which an attempt at suspects begins. Where several ends have no cause that is known, it rests
+        first.
 
         Args:
             run: the attempt.
-            history: what the shard's journal says now.
+            history: what the shard's journals say now.
             why: what the worker ended with.
 
         Raises:
@@ -123,14 +154,25 @@ class ShardQueue:
         """
         self._runs.remove(run)
         name = run.task.name
-        self._deaths[name] += 1
+        if history.ended:
+            self._ended[name] += 1
+        else:
+            self._deaths[name] += 1
         if name in self._committed or self.rivals(run):
             return
+        if history.suspects or history.condemned:
+            self._with_history.add(name)
+        num_unexplained = max(0, self._deaths[name] - history.num_explained)
         if len(history.condemned) >= MAX_CONDEMNED and not history.any_passed:
             self._give_up(name, f"not one of its first {len(history.condemned)} videos could be labelled; {why}")
-        elif self._deaths[name] - history.num_explained >= MAX_DEATHS:
-            self._give_up(name, f"{self._deaths[name]} attempts ended badly, the last one: {why}")
+        elif num_unexplained >= MAX_DEATHS or self._ended[name] >= MAX_ENDED:
+            num_ends = self._deaths[name] + self._ended[name]
+            self._give_up(name, f"{num_ends} attempts ended badly, the last one: {why}")
         else:
+            # The first death that nothing explains makes suspects, and is explained by the next ones.
+            if (num_rests := max(num_unexplained - 1, self._ended[name])) > 0:
+                rest_sec = min(LONGEST_REST_SEC, FIRST_REST_SEC * 2 ** (num_rests - 1))
+                self._rest_until_sec[name] = self._clock() + rest_sec
             self._waiting.appendleft(dataclasses.replace(run.task, is_copy=False))
 
     def require_all(self) -> None:
@@ -152,18 +194,17 @@ class ShardQueue:
                 "Committed shards are kept: mend the cause, and run the same command again"
             )
 
-    def _late_task(self) -> ShardTask | None:
-        """Return the shard that is the longest behind, of those that one worker alone is late with."""
-        if len(self._sec_per_frame) < PACE_SHARDS:
-            return None
-        pace = statistics.median(self._sec_per_frame)
-        now = self._clock()
-        late = [
+    def _late_runs(self) -> list[ShardRun]:
+        """List the runs that are behind, alone at their shard, and of which another worker may make more."""
+        paces = self._sec_per_frame if len(self._sec_per_frame) >= PACE_SHARDS else self._earlier_pace
+        if len(paces) < PACE_SHARDS:
+            return []
+        pace, now = statistics.median(paces), self._clock()
+        return [
             run
             for run in self._runs
             if now - run.started_sec > LATE_AFTER_SEC + LATE_FACTOR * pace * run.expected_frames
             and not self.rivals(run)
+            and run.teacher_sec <= STUCK_SEC
+            and run.task.name not in self._with_history
         ]
-        if not late:
-            return None
-        return dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True)

@@ -20,7 +20,9 @@ class WorkerPool(Protocol):
         """Say what the workers label with; all of them alike."""
         ...
 
-    def label_all(self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None]) -> Iterator[Receipt]:
+    def label_all(
+        self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None], earlier_pace: Sequence[float] = ()
+    ) -> Iterator[Receipt]:
         """Label shards in any order; yield each receipt when the pair that `placing` describes is ready.
 
         Of a shard that two workers were at, the first one's; what the other leaves is swept away.
@@ -28,6 +30,7 @@ class WorkerPool(Protocol):
         Args:
             tasks: what to label.
             on_tick: called now and then with the frames labelled so far, open shards included.
+            earlier_pace: seconds a frame of shards committed before, by which a shard is late where several are there.
 
         Raises:
             KinetError: a shard could not be labelled; those yielded stay.

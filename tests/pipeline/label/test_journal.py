@@ -102,7 +102,7 @@ def test_a_lost_machine_blames_nobody_when_the_driver_says_so(tmp_path: Path) ->
         # The line that the dying worker left half written stands in nobody's way.
         path.write_bytes(path.read_bytes() + b'{"in_ha')
         excuse_attempt(path)
-    assert read_history(path, "run") == JournalHistory()
+    assert read_history(path, "run") == JournalHistory(ended=True)
 
 
 def test_a_hang_condemns_with_its_own_reason(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_fault_of_the_environment_is_no_death(tmp_path: Path) -> None:
         with pytest.raises(type(error)), ShardJournal(path, "run") as journal:
             journal.note(["a"])
             raise error
-    assert read_history(path, "run") == JournalHistory()
+    assert read_history(path, "run") == JournalHistory(ended=True)
 
 
 def test_the_death_of_the_driver_blames_nobody(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_exception_is_no_death(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt), ShardJournal(path, "run") as journal:
             journal.note(["a", "b"])
             raise KeyboardInterrupt
-    assert read_history(path, "run") == JournalHistory()
+    assert read_history(path, "run") == JournalHistory(ended=True)
 
 
 def test_a_torn_line_and_an_empty_file_are_read(tmp_path: Path) -> None:

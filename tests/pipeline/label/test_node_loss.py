@@ -1,12 +1,15 @@
 """A cluster that shrinks and grows again while a job is at work: a head without processors, and a node that goes."""
 
+import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipeline.errors import KinetError
+from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.settings import ClusterSettings, LabelSettings
-from tests.pipeline.label.conftest import Bench
+from tests.pipeline.label.conftest import TOY_HUMAN, Bench
 from tests.pipeline.label.test_cluster import REPOSITORY, expected, start, wait_for
 
 pytestmark = [
@@ -39,6 +42,32 @@ def test_the_job_waits_for_a_lost_node_and_goes_on_with_the_next(cluster, bench:
     cluster.add_node(num_cpus=1)
     _, err = run.communicate(timeout=250)
     assert run.returncode == 0, err
+    assert bench.shard_bytes() == expected
+
+
+def test_a_node_that_goes_while_its_workers_load_ends_nothing(
+    cluster, bench: Bench, expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.label import crew
+    from pipeline.label.cluster import RayPool
+
+    # Two workers go at once: that must be fewer failed starts than these.
+    monkeypatch.setattr(crew, "MAX_FAILED_STARTS", 1)
+    monkeypatch.setattr(crew, "START_PAUSE_SEC", 1.0)
+    node = cluster.add_node(num_cpus=2)
+    teachers = dataclasses.replace(bench.teachers, human_factory=f"{TOY_HUMAN}_when_told")
+    job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
+    with (
+        RayPool(teachers, LabelSettings(batch_size=8), bench.shards_dir, ClusterSettings(cluster.address, 2)) as pool,
+        ThreadPoolExecutor(1) as driver,
+    ):
+        running = driver.submit(run_label_job, job, pool, lambda _: None)
+        wait_for(lambda: running.done() or len(list(teachers.human_path.parent.glob("loading-*"))) == 2)
+        cluster.remove_node(node, allow_graceful=False)
+        teachers.human_path.with_name("go").touch()
+        cluster.add_node(num_cpus=1)
+        report = running.result()
+    assert report.status.missing == 0
     assert bench.shard_bytes() == expected
 
 

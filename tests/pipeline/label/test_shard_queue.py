@@ -7,9 +7,21 @@ import pytest
 
 from manifests import VideoRecord
 from pipeline.errors import LabellingError, Reason
-from pipeline.label.journal import Condemned, JournalHistory
+from pipeline.label.journal import Condemned, JournalHistory, ShardJournal, journal_path_of
 from pipeline.label.plan import even_sizes, partition
-from pipeline.label.shard_queue import LATE_AFTER_SEC, MAX_CONDEMNED, MAX_DEATHS, MAX_FAILURES_IN_A_ROW, ShardQueue
+from pipeline.label.run_ends import Hung, settle
+from pipeline.label.shard_queue import (
+    LATE_AFTER_SEC,
+    LONGEST_REST_SEC,
+    MAX_CONDEMNED,
+    MAX_DEATHS,
+    MAX_ENDED,
+    MAX_FAILURES_IN_A_ROW,
+    PACE_SHARDS,
+    STUCK_SEC,
+    ShardQueue,
+    ShardRun,
+)
 from pipeline.label.tasks import ShardTask
 from tests.pipeline.shards.made import make_header
 
@@ -61,10 +73,12 @@ def test_every_shard_is_committed_exactly_once_under_random_deaths(seed: int) ->
 
 
 def test_a_shard_that_kills_its_workers_is_named_when_the_others_are_done() -> None:
-    queue = ShardQueue(tasks(4))
+    clock = Clock()
+    queue = ShardQueue(tasks(4), clock)
     poison = tasks(4)[1].name
     deaths = 0
     while queue.num_open:
+        clock.now += LONGEST_REST_SEC
         run = queue.take()
         assert run is not None
         if run.task.name == poison:
@@ -165,3 +179,120 @@ def test_a_shard_that_ended_badly_is_the_next_one() -> None:
     queue.lose(run, JournalHistory(), "its worker died")
     again = queue.take()
     assert again is not None and again.task.name == run.task.name
+
+
+def lose_after(queue: ShardQueue, clock: Clock, history: JournalHistory) -> float:
+    """Lose the only shard's next run; return how long the queue let it wait before."""
+    started = clock.now
+    while (run := queue.take()) is None:
+        clock.now += 1
+    queue.lose(run, history, "its worker died")
+    return clock.now - started
+
+
+def test_deaths_from_outside_make_a_shard_rest_and_not_be_given_up() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(1), clock)
+    rests = [lose_after(queue, clock, JournalHistory()) for _ in range(4)]
+    assert rests == [0, 0, 10, 20]
+    clock.now += 40
+    run = queue.take()
+    assert run is not None and queue.commit(run, 20)
+    queue.require_all()
+
+
+def test_a_resting_shard_holds_up_no_other() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(2), clock)
+    for _ in range(2):
+        run = queue.take()
+        assert run is not None and run.task.name == tasks(2)[0].name
+        queue.lose(run, JournalHistory(), "its worker died")
+    other, none = queue.take(), queue.take()
+    assert other is not None and other.task.name == tasks(2)[1].name and none is None
+    assert queue.num_open == queue.num_places == 2
+
+
+def test_workers_that_are_told_to_end_cost_a_shard_nothing_but_not_for_ever() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(1), clock)
+    told = JournalHistory(ended=True)
+    waited = sum(lose_after(queue, clock, told) for _ in range(MAX_ENDED))
+    assert waited > MAX_ENDED / 2 * LONGEST_REST_SEC
+    with pytest.raises(LabellingError, match=f"{MAX_ENDED} attempts ended badly"):
+        queue.require_all()
+
+
+@pytest.mark.parametrize("num_earlier", [PACE_SHARDS - 1, PACE_SHARDS])
+def test_earlier_runs_tell_what_is_late_among_the_last_shards(num_earlier: int) -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(3), clock, earlier_pace=[0.3] * num_earlier)
+    first, second, slow = (queue.take() for _ in range(3))
+    assert first is not None and second is not None and slow is not None
+    clock.now = 300
+    queue.commit(first, 1000)
+    queue.commit(second, 1000)
+    clock.now, slow.frames = 3600, 100
+    is_known = num_earlier >= PACE_SHARDS
+    # One place for the late shard's own worker, and one for another, whether or not there is an idle one already.
+    assert (queue.num_open, queue.num_places) == (1, 2 if is_known else 1)
+    copy = queue.take()
+    assert (copy is not None and copy.task.is_copy) == is_known
+    assert queue.num_places == (2 if is_known else 1)
+
+
+def late_run(queue: ShardQueue, clock: Clock) -> ShardRun:
+    """Commit all shards but one, and let that one be late."""
+    late, *runs = [queue.take() for _ in range(queue.num_open)]
+    assert late is not None
+    for run in runs:
+        assert run is not None
+        clock.now += 40
+        queue.commit(run, 20)
+    clock.now += 10 * LATE_AFTER_SEC
+    return late
+
+
+def test_no_second_worker_meets_what_a_teacher_may_hang_on() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(5), clock)
+    late = late_run(queue, clock)
+    late.teacher_sec = STUCK_SEC + 1
+    assert queue.take() is None
+    queue.lose(late, JournalHistory(suspects=frozenset({"v0"})), "its worker stood still")
+    again = queue.take()
+    assert again is not None and not again.task.is_copy
+    clock.now += 10 * LATE_AFTER_SEC
+    # Where a journal names suspects, a second worker would not know of them.
+    assert queue.take() is None and queue.num_places == 1
+
+
+def test_a_video_that_hangs_the_late_shards_second_worker_too_is_condemned(tmp_path: Path) -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(5), clock)
+
+    def hang(run: ShardRun) -> dict[str, Condemned]:
+        """Make an attempt at videos v0 and v1, of which the second one hangs the teachers; return the verdicts."""
+        journal = ShardJournal(journal_path_of(tmp_path, run.task), "run")
+        if not journal.history.suspects:
+            journal.note(["v0", "v1"])
+        for video_id in sorted(journal.history.suspects):
+            journal.note([video_id], alone=True, frames=16)
+        return journal.history.condemned
+
+    late, copy = late_run(queue, clock), queue.take()
+    assert copy is not None and not hang(late) and not hang(copy)
+    settle(Hung(late, 900.0), queue, tmp_path, "run")
+    settle(Hung(copy, 900.0), queue, tmp_path, "run")
+    verdicts: dict[str, Condemned] = {}
+    for _ in range(3):
+        clock.now += LONGEST_REST_SEC
+        run = queue.take()
+        assert run is not None and not run.task.is_copy
+        if verdicts := hang(run):
+            break
+        settle(Hung(run, 900.0), queue, tmp_path, "run")
+    assert list(verdicts) == ["v1"] and verdicts["v1"].reason is Reason.TIMEOUT
+    assert queue.commit(run, 20)
+    queue.require_all()
+    assert not list(tmp_path.glob("*.copy.journal"))

@@ -71,6 +71,14 @@ def load_human(weights_path: Path, *, device: torch.device, precision: str) -> B
     return BrightPixels(weights_path)
 
 
+def load_human_when_told(weights_path: Path, *, device: torch.device, precision: str) -> BrightPixels:
+    """Leave a file "loading-PID" beside the weights; make the human teacher once there is a file "go" too."""
+    weights_path.with_name(f"loading-{os.getpid()}").touch()
+    while not weights_path.with_name("go").exists():
+        time.sleep(0.1)
+    return BrightPixels(weights_path)
+
+
 def load_scene(weights_path: Path, *, device: torch.device, precision: str) -> MeanColour:
     """Make the scene teacher; its file may hold anything."""
     return MeanColour(weights_path)
