@@ -80,6 +80,10 @@ class DecodeAhead:
         limits: of one process and one video.
         max_attempts: a video whose decoder died or hung so often is given up.
         program: the module that decodes; another one than ours in tests.
+
+    Attributes:
+        wait_sec: how long `events` waited for decoders that were at work together.
+        alone_sec: how long it waited for one while the others had nothing to do, or no room.
     """
 
     def __init__(
@@ -96,10 +100,12 @@ class DecodeAhead:
             raise ValueError(f"num_processes is {num_processes}, max_attempts {max_attempts}; give 1 or more")
         self._max_attempts = max_attempts
         self.wait_sec = 0.0
+        self.alone_sec = 0.0
         num_slots = slots_ahead or choose_num_slots(
             num_processes, memory_bytes=count_memory_bytes(), num_processors=count_processors()
         )
-        self._idle = [_Decoder(program, limits or DecodeLimits(), stall_sec, num_slots) for _ in range(num_processes)]
+        self._all = [_Decoder(program, limits or DecodeLimits(), stall_sec, num_slots) for _ in range(num_processes)]
+        self._idle = list(self._all)
 
     def close(self) -> None:
         """End the processes."""
@@ -144,7 +150,11 @@ class DecodeAhead:
             if isinstance(received, EndedFromOutside):
                 pause_after(received, record.path, num_outside)
                 num_outside += 1
-            self.wait_sec += time.monotonic() - started
+            waited_sec = time.monotonic() - started
+            if len(self._all) > 1 and not any(other.is_at_work for other in self._all if other is not decoder):
+                self.alone_sec += waited_sec
+            else:
+                self.wait_sec += waited_sec
             if isinstance(received, DecodedChunk):
                 yield received
             elif isinstance(received, VideoDone):
@@ -178,6 +188,11 @@ class _Decoder:
         self._frames: FrameSource | None = None
         self._stderr: LastWords | None = None
         self._holds_chunk = False
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the process decodes, and waits neither for room nor for a video."""
+        return self._frames is not None and self._frames.decoder_is_at_work
 
     def start(self, path: Path) -> None:
         """Tell the process to decode a video; start one where none runs."""

@@ -120,7 +120,9 @@ def serve(connection: Connection, frames: FrameSink, decode: Decode = decode_vid
     # Without a labeller the process has no reason to be.
     with contextlib.suppress(LabellerGoneError):
         while True:
-            for message in decode(_next_path(connection), limits, frames.slot):
+            with frames.waiting():
+                path = _next_path(connection)
+            for message in decode(path, limits, frames.slot):
                 if isinstance(message, FrameChunk):
                     frames.pass_on()
                 try:

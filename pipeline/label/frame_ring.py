@@ -4,6 +4,7 @@ import contextlib
 import math
 import mmap
 import os
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,13 @@ def choose_num_slots(num_rings: int, *, memory_bytes: int, num_processors: int) 
     return max(MIN_SLOTS, min(MAX_SLOTS, int(ring_bytes / _SLOT_BYTES)))
 
 
-def _map_slots(descriptor: int) -> NDArray[np.uint8]:
-    """Map the ring's memory; it stays mapped as long as the array, or a view of it, is in use."""
-    return np.frombuffer(mmap.mmap(descriptor, 0), dtype=np.uint8).reshape(-1, *_SLOT_SHAPE)
+def _map(descriptor: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Map the ring's memory: its slots, and one byte that is 1 while the decoder is at work.
+
+    It stays mapped as long as the arrays, or views of them, are in use.
+    """
+    memory = np.frombuffer(mmap.mmap(descriptor, 0), dtype=np.uint8)
+    return memory[:-1].reshape(-1, *_SLOT_SHAPE), memory[-1:]
 
 
 class FrameSource:
@@ -48,11 +53,16 @@ class FrameSource:
 
     def __init__(self, num_slots: int) -> None:
         memory = os.memfd_create("kinet-frames")
-        os.ftruncate(memory, num_slots * _SLOT_BYTES)
+        os.ftruncate(memory, num_slots * _SLOT_BYTES + 1)
         free_for_reading, self._free = os.pipe()
         self.descriptors = (memory, free_for_reading)
-        self._slots = _map_slots(memory)
+        self._slots, self._at_work = _map(memory)
         self._turn = 0
+
+    @property
+    def decoder_is_at_work(self) -> bool:
+        """Whether the decoder decodes now, and waits neither for a free slot nor for a video."""
+        return bool(self._at_work[0])
 
     def take(self, num_frames: int) -> NDArray[np.uint8]:
         """Return the next chunk's frames, uint8 [n, 256, 340, 3]; they stay as they are until `give_back`."""
@@ -83,7 +93,7 @@ class FrameSink:
     """The decoder's side of a ring, over the descriptors it inherited."""
 
     def __init__(self, memory: int, free: int) -> None:
-        self._slots = _map_slots(memory)
+        self._slots, self._at_work = _map(memory)
         self._free = free
         self._num_passed_on = 0
         self._is_free = False
@@ -95,10 +105,20 @@ class FrameSink:
             LabellerGoneError: nobody will free it.
         """
         if not self._is_free:
-            if self._num_passed_on >= len(self._slots) and not os.read(self._free, 1):
-                raise LabellerGoneError
+            if self._num_passed_on >= len(self._slots):
+                with self.waiting():
+                    given_back = os.read(self._free, 1)
+                if not given_back:
+                    raise LabellerGoneError
             self._is_free = True
         return self._slots[self._num_passed_on % len(self._slots)]
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Tell the labeller that the decoder has nothing to do meanwhile."""
+        self._at_work[0] = 0
+        yield
+        self._at_work[0] = 1
 
     def pass_on(self) -> None:
         """Leave the slot to the labeller, who is to be told of it."""

@@ -79,7 +79,7 @@ class ShardLabeller:
         """
         shard, header = task.shard, task.header
         started = time.monotonic()
-        waited = self._decoders.wait_sec
+        waited, alone = self._decoders.wait_sec, self._decoders.alone_sec
         self._write_sec = 0.0
         batches = self._batches = self._product.make_rows()
         attempt = uuid.uuid4().hex[:12]
@@ -111,6 +111,7 @@ class ShardLabeller:
             seconds=time.monotonic() - started,
             stage_seconds={
                 "decode_wait": self._decoders.wait_sec - waited,
+                "decode_alone": self._decoders.alone_sec - alone,
                 self._product.stage: batches.busy_sec,
                 "write": self._write_sec,
             },

@@ -75,9 +75,9 @@ class Receipt:
         outcomes: one for each planned video, in the plan's order.
         attempt: names the attempt that made both, and the files it left them in; "" in receipts of an older program.
         seconds: wall time from first video to commit.
-        stage_seconds: where the thread that passes frames on spent them: "decode_wait" for frames, "teachers" with the
-            teachers, "write" for the file and its commit. They sum to no more than `seconds`; receipts of an older
-            program lack "write".
+        stage_seconds: where the thread that passes frames on spent them: "decode_wait" waiting for frames,
+            "decode_alone" waiting for one decoder while the others stood still, "teachers" with the teachers, "write"
+            for the file and its commit. They sum to no more than `seconds`; receipts of an older program lack some.
         digest: SHA-256 of the receipt's text with an empty digest; None before it is written, and in receipts of an
             older program, which nothing but the rules below protects.
     """

@@ -19,12 +19,15 @@ from tests.pipeline.label.conftest import Bench
         ({"decode_wait": 5.0, "teachers": 25.0, "write": 69.0}, "write", "writing takes 69%"),
         ({"decode_wait": 40.0, "teachers": 45.0, "write": 15.0}, "balanced", "teachers 45%, decode_wait 40%"),
         ({"decode_wait": 60.0, "teachers": 30.0}, "decode_wait", "60%"),
+        ({"decode_wait": 31.0, "decode_alone": 29.0, "teachers": 30.0}, "decode_wait", "60% .* add CPUs"),
+        ({"decode_wait": 9.0, "decode_alone": 51.0, "teachers": 30.0}, "decode_alone", "60% .* one long video at a"),
     ],
 )
 def test_the_largest_stage_is_named_with_its_remedy(stage_seconds: dict[str, float], stage: str, remedy: str) -> None:
     bottleneck = find_bottleneck(100.0, stage_seconds)
     assert bottleneck is not None and bottleneck.stage == stage
-    assert bottleneck.share == max(stage_seconds.values()) / 100
+    waits = stage_seconds["decode_wait"] + stage_seconds.get("decode_alone", 0.0)
+    assert bottleneck.share == pytest.approx(max(waits, *stage_seconds.values()) / 100)
     assert re.search(remedy, bottleneck.text)
 
 
@@ -45,7 +48,7 @@ def test_a_runs_stages_are_parts_of_its_seconds(bench: Bench) -> None:
     status = bench.label().status
     for path in find_receipts(bench.shards_dir):
         receipt = read_receipt(path)
-        assert set(receipt.stage_seconds) == {"decode_wait", "teachers", "write"}
+        assert set(receipt.stage_seconds) == {"decode_wait", "decode_alone", "teachers", "write"}
         assert all(seconds >= 0 for seconds in receipt.stage_seconds.values())
         assert sum(receipt.stage_seconds.values()) <= receipt.seconds
     assert status.stage_seconds["teachers"] >= 0.1 * status.frames / 8

@@ -13,13 +13,19 @@ from tests.pipeline.label import slow_decoder
 GIB = 1 << 30
 
 
+def videos_of(lengths: list[int]) -> list[VideoRecord]:
+    """Name videos of so many frames, as the slow decoder reads them."""
+    return [VideoRecord(f"v{i}", Path(f"/{n}.mp4"), "train", 0, "c") for i, n in enumerate(lengths)]
+
+
 def decode_all(lengths: list[int], num_processes: int) -> float:
     """Decode videos of so many frames; return the frames a second, in decoders' worth."""
     decoders = DecodeAhead(num_processes, slots_ahead=MAX_SLOTS, program=slow_decoder.__name__)
 
     def take(lengths: list[int]) -> int:
-        records = [VideoRecord(f"v{i}", Path(f"/{n}.mp4"), "train", 0, "c") for i, n in enumerate(lengths)]
-        return sum(len(event.hashes) for _, event in decoders.events(records) if isinstance(event, DecodedChunk))
+        return sum(
+            len(event.hashes) for _, event in decoders.events(videos_of(lengths)) if isinstance(event, DecodedChunk)
+        )
 
     # Their start is not what is measured.
     take([1] * num_processes)
@@ -32,6 +38,16 @@ def decode_all(lengths: list[int], num_processes: int) -> float:
 
 def test_eight_decoders_give_six_times_one_of_ten_second_clips() -> None:
     assert decode_all([304] * 16, 8) >= 6 * decode_all([304], 1)
+
+
+@pytest.mark.parametrize(("lengths", "is_alone"), [([640], True), ([304, 304], False)])
+def test_waiting_for_one_long_video_is_told_from_waiting_for_all(lengths: list[int], is_alone: bool) -> None:
+    decoders = DecodeAhead(2, slots_ahead=MAX_SLOTS, program=slow_decoder.__name__)
+    list(decoders.events(videos_of([16, 16])))
+    waited, alone = decoders.wait_sec, decoders.alone_sec
+    list(decoders.events(videos_of(lengths)))
+    decoders.close()
+    assert (decoders.alone_sec - alone > decoders.wait_sec - waited) is is_alone
 
 
 @pytest.mark.parametrize(
