@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from manifests import VideoRecord
 from pipeline.errors import VideoError
+from pipeline.label.differences import FrameDifference, Tolerance, compare_labels, find_fault
 from pipeline.label.plan import Plan, check_ingredients
 from pipeline.label.settings import MASK_MEDIAN, LabelSettings, TeacherSettings
 from pipeline.label.worker import ShardWorker
@@ -29,38 +30,6 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Frames held in memory at a time, beside the teachers' own batches.
 FRAMES_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far labels made again may lie from the stored ones.
-
-    Attributes:
-        pixel_share: of a mask's pixels that may differ.
-        prob: difference of a scene probability; float16 alone gives 0.0005. Two best scenes that lie closer together
-            than this may change places.
-    """
-
-    pixel_share: float = 0.01
-    prob: float = 0.03
-
-
-class FrameDifference(NamedTuple):
-    """How one frame's labels, made again, differ from the stored ones; a teacher without labels counts as the same.
-
-    Attributes:
-        pixel_share: of the mask's pixels that differ.
-        iou: intersection over union of the two masks; 1 where both are empty.
-        same_scene: whether the best scene is the same, or the stored best two are as good as equal.
-        prob: largest difference of a probability, compared by rank.
-        identical: whether every stored value is the same.
-    """
-
-    pixel_share: float
-    iou: float
-    same_scene: bool
-    prob: float
-    identical: bool
 
 
 @dataclass(frozen=True)
@@ -117,36 +86,6 @@ def draw_frames(index: LabelIndex, num_frames: int, seed: int) -> dict[str, list
         place = bisect_right(ends, row)
         drawn.setdefault(video_ids[place], []).append(row - (ends[place - 1] if place else 0))
     return drawn
-
-
-def compare_labels(stored: FrameLabels, again: FrameLabels, row: int, tolerance: Tolerance) -> FrameDifference:
-    """Compare one frame's labels."""
-    pixel_share, iou, same_scene, prob, identical = 0.0, 1.0, True, 0.0, True
-    if stored.masks is not None and again.masks is not None:
-        before, now = stored.masks[row], again.masks[row]
-        pixel_share = float((before ^ now).mean())
-        union = int((before | now).sum())
-        iou = int((before & now).sum()) / union if union else 1.0
-        identical = pixel_share == 0
-    if stored.scene_probs is not None and again.scene_probs is not None:
-        assert stored.scene_indices is not None and again.scene_indices is not None
-        before, now = stored.scene_probs[row].astype(np.float32), again.scene_probs[row].astype(np.float32)
-        prob = float(np.abs(before - now).max())
-        same_class = stored.scene_indices[row, 0] == again.scene_indices[row, 0]
-        same_scene = bool(same_class or before[0] - before[1] <= tolerance.prob)
-        identical &= prob == 0 and bool((stored.scene_indices[row] == again.scene_indices[row]).all())
-    return FrameDifference(pixel_share, iou, same_scene, prob, identical)
-
-
-def find_fault(difference: FrameDifference, tolerance: Tolerance) -> str | None:
-    """Say what of a frame is beyond the tolerance; None where nothing is."""
-    if difference.pixel_share > tolerance.pixel_share:
-        return f"{difference.pixel_share:.1%} of the mask differs (IoU {difference.iou:.3f})"
-    if not difference.same_scene:
-        return "the best scene differs"
-    if difference.prob > tolerance.prob:
-        return f"a scene's probability differs by {difference.prob:.3f}"
-    return None
 
 
 def recheck_frames(
@@ -206,23 +145,57 @@ def _compare(
     """Label the drawn frames again, some at a time with `radius` neighbours to either side, and tally the outcome."""
     paths = {record.video_id: record.path for record in records if record.video_id in drawn}
     done, wanted = 0, sum(map(len, drawn.values()))
+    waiting: list[_Part] = []
+
+    def compare_waiting() -> None:
+        clips = [clip for part in waiting for clip in part.clips]
+        again = _label_again(worker, clips, [place for part in waiting for place in part.places])
+        start = 0
+        for part in waiting:
+            rows = slice(start, start := start + len(part.frames))
+            tally.add(part.video_id, part.frames, part.stored, _cut(again, rows))
+        waiting.clear()
+
     for video_id, frames in drawn.items():
         for start in range(0, len(frames), FRAMES_AT_ONCE):
-            part = frames[start : start + FRAMES_AT_ONCE]
-            stored = index.read(video_id, part)
-            last = index.num_frames(video_id) - 1
-            windows = [range(max(0, frame - radius), min(last, frame + radius) + 1) for frame in part]
-            near = sorted(set(chain.from_iterable(windows)))
+            chosen = frames[start : start + FRAMES_AT_ONCE]
             try:
-                pixels = read_frames(paths[video_id], near)
+                waiting.append(_read_part(index, video_id, paths[video_id], chosen, radius))
             except (VideoError, ValueError) as error:
                 tally.add_unread(video_id, str(error))
-            else:
-                clips = [pixels[[bisect_left(near, frame) for frame in window]] for window in windows]
-                places = [frame - window[0] for frame, window in zip(part, windows, strict=True)]
-                tally.add(video_id, part, stored, _label_again(worker, clips, places))
-            done += len(part)
+            done += len(chosen)
+            # Few frames are drawn of each video: batches hold those of several.
+            if sum(len(part.frames) for part in waiting) >= FRAMES_AT_ONCE:
+                compare_waiting()
             on_frames(done, wanted)
+    if waiting:
+        compare_waiting()
+
+
+def _read_part(index: LabelIndex, video_id: str, path: Path, frames: Sequence[int], radius: int) -> "_Part":
+    """Read what is stored of frames of a video, and the frames themselves with their neighbours.
+
+    Raises:
+        VideoError, ValueError: the video cannot be read any more.
+    """
+    last = index.num_frames(video_id) - 1
+    windows = [range(max(0, frame - radius), min(last, frame + radius) + 1) for frame in frames]
+    near = sorted(set(chain.from_iterable(windows)))
+    stored, pixels = index.read(video_id, frames), read_frames(path, near)
+    clips = [pixels[[bisect_left(near, frame) for frame in window]] for window in windows]
+    places = [frame - window[0] for frame, window in zip(frames, windows, strict=True)]
+    return _Part(video_id, frames, stored, clips, places)
+
+
+def _cut(labels: FrameLabels, rows: slice) -> FrameLabels:
+    """Return some rows of labels."""
+    return FrameLabels(
+        masks=None if labels.masks is None else labels.masks[rows],
+        scene_indices=None if labels.scene_indices is None else labels.scene_indices[rows],
+        scene_probs=None if labels.scene_probs is None else labels.scene_probs[rows],
+        valid=labels.valid[rows],
+        frame_hashes=labels.frame_hashes[rows],
+    )
 
 
 def _label_again(worker: ShardWorker, clips: Sequence[NDArray[np.uint8]], places: Sequence[int]) -> FrameLabels:
@@ -245,6 +218,16 @@ def _join(
     """Choose from the batches' values, in their stored type; None where the teacher is not there."""
     present = [part for part in parts if part is not None]
     return np.concatenate(present)[chosen].astype(kind) if present else None
+
+
+class _Part(NamedTuple):
+    """Drawn frames of a video: their stored labels, a clip uint8 [n, H, W, 3] around each, and its place in that."""
+
+    video_id: str
+    frames: Sequence[int]
+    stored: FrameLabels
+    clips: Sequence[NDArray[np.uint8]]
+    places: Sequence[int]
 
 
 class _Tally:

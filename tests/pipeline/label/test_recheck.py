@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import PlanError
-from pipeline.label.recheck import Tolerance, compare_labels, draw_frames, find_fault, recheck_frames
+from pipeline.label.batches import TeacherBatches
+from pipeline.label.differences import Tolerance, compare_labels, find_fault
+from pipeline.label.recheck import draw_frames, recheck_frames
 from pipeline.label.sets import label_set, require_plan
 from pipeline.label.settings import LabelSettings
 from pipeline.shards import FrameLabels, LabelIndex
@@ -54,6 +56,24 @@ def test_another_teacher_is_refused(labelled: Bench) -> None:
             num_frames=3,
             seed=0,
         )
+
+
+def test_frames_of_several_videos_share_a_batch(labelled: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = []
+    run = TeacherBatches._run
+    monkeypatch.setattr(TeacherBatches, "_run", lambda self: batches.append(1) or run(self))
+    plan = require_plan(label_set(labelled.workspace, "mix", BOTH_TEACHERS), "mix", labelled.records)
+    report = recheck_frames(
+        labelled.shards_dir,
+        plan,
+        labelled.records,
+        labelled.teachers,
+        LabelSettings(batch_size=8),
+        num_frames=80,
+        seed=0,
+    )
+    assert report.frames == report.identical == 80 and report.videos > 4
+    assert len(batches) <= 80 // 8 + 2
 
 
 def changed(labels: FrameLabels, **changes: np.ndarray) -> FrameLabels:
