@@ -34,6 +34,16 @@ plan = Plan(sys.argv[2], 128, {"manifest": manifest_digest(records)}, partition(
 write_plan(Path(sys.argv[3]), plan)
 """
 
+# What such a start adds where no video was probed: the size of every file is asked for.
+SIZES = """
+import sys
+from pathlib import Path
+from manifests import VideoRecord
+from pipeline.label.shard_sizes import choose_sizes
+records = [VideoRecord(path.stem, path, "train", 0, "class") for path in sorted(Path(sys.argv[1]).glob("*/*.mp4"))]
+choose_sizes(records, 2000.0)
+"""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -117,6 +127,15 @@ def make_workspace(folder: str, num_shards: int) -> None:
         write_receipt(shards_dir / f"{shard.name}.json", receipt)
 
 
+def make_files(folder: str, num_files: int) -> str:
+    """Make small files that stand for videos without a header, 640 a folder; return the folder of all."""
+    for number in range(num_files):
+        path = Path(folder, "files", str(number // 640), f"{number}.mp4")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no header")
+    return str(Path(folder, "files"))
+
+
 def measure(*command: str) -> Cost:
     """Run a program to its end, in peace; exit where it fails."""
     started = time.monotonic()
@@ -141,6 +160,11 @@ def main() -> None:
         print(f"{num_shards} shards, {num_shards * VIDEOS_PER_SHARD} videos, {os.cpu_count()} cores")
         for name, goal_sec, cost in (
             ("plan", 30, measure(sys.executable, "-c", PLAN, folder, DATASET, str(Path(folder, "plan")))),
+            (
+                "shards of unprobed videos",
+                30,
+                measure(sys.executable, "-c", SIZES, make_files(folder, num_shards * VIDEOS_PER_SHARD)),
+            ),
             ("status", 5, measure(*command, "status", *options)),
             ("label, all done, this process", 10, measure(*command, "label", "--workers", "0", *options)),
             ("label, all done, Ray", 10, measure(*command, "label", "--workers", "1", *options)),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,13 @@ import pytest
 from manifests import VideoRecord
 from pipeline.errors import PlanError
 from pipeline.label.plan import PLAN_NAME, Plan, even_sizes, manifest_digest, partition, read_plan, write_plan
-from pipeline.label.shard_sizes import USUAL_FRAMES_PER_VIDEO, choose_sizes, expect_frames
+from pipeline.label.shard_sizes import (
+    SIZE_THREADS,
+    USUAL_FRAMES_PER_VIDEO,
+    _file_sizes,
+    choose_sizes,
+    expect_frames,
+)
 from pipeline.video.headers import count_by_headers
 from tests.pipeline.label.conftest import Bench
 from tests.videos import moving_frames, write_video
@@ -66,6 +73,15 @@ def test_a_file_whose_header_is_not_read_is_expected_by_its_size(bench: Bench, m
     sizes = {record.video_id: record.path.stat().st_size for record in (long, short)}
     guessed = expect_frames([long, short])
     assert guessed == [40, pytest.approx(40 * sizes["good5"] / sizes["good3"], abs=1)]
+
+
+def test_sizes_are_asked_for_side_by_side_and_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f"{i}.mp4" for i in range(3 * SIZE_THREADS)]
+    for i, path in enumerate(paths):
+        path.write_bytes(b"x" * (i % 7))
+    in_hand = threading.Barrier(SIZE_THREADS, timeout=60)
+    monkeypatch.setattr("pipeline.label.shard_sizes._file_bytes", lambda path: in_hand.wait() * 0 + path.stat().st_size)
+    assert list(_file_sizes(paths).items()) == [(path, i % 7) for i, path in enumerate(paths) if i % 7]
 
 
 def test_headers_of_whatever_files(bench: Bench, tmp_path: Path) -> None:
