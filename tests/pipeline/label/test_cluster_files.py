@@ -5,6 +5,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pipeline.commands.label import label
@@ -32,13 +33,15 @@ def test_the_kuberay_job_runs_a_command_of_ours() -> None:
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == version("ray")
 
 
-def test_the_slurm_script_is_bash_and_runs_a_command_of_ours() -> None:
-    script = DOCS_DIR / "slurm-label.sbatch"
+@pytest.mark.parametrize("name", ["slurm-label.sbatch", "slurm-label-array.sbatch"])
+def test_a_slurm_script_is_bash_and_runs_a_command_of_ours(name: str) -> None:
+    script = DOCS_DIR / name
     assert subprocess.run(["bash", "-n", script], capture_output=True, check=True).stderr == b""
-    (line,) = (line for line in script.read_text().splitlines() if line.startswith("kinet-pipeline "))
-    values = {'"$dataset"': "kinetics400", '"$workspace"': "/shared/workspace", '"$head:$port"': "node1:6379"}
-    for name, value in values.items():
-        line = line.replace(name, value)
+    (line,) = (line.strip() for line in script.read_text().splitlines() if line.strip().startswith("kinet-pipeline "))
+    values = {'"$dataset"': "kinetics400", '"$workspace"': "/shared/workspace"}
+    values |= dict.fromkeys(('"$head:$port"', '"$address"'), "node1:6379")
+    for variable, value in values.items():
+        line = line.replace(variable, value)
     options = options_of(shlex.split(line.removesuffix("&")))
     assert options["dataset"] == "kinetics400" and options["address"] == "node1:6379"
     assert str(options["workspace"].root) == "/shared/workspace"  # type: ignore[attr-defined]
