@@ -18,7 +18,7 @@ COMMANDS = {
     "teacher": ("teachers.commands.teacher:teacher", "Import, train and score the two teachers."),
     "label": ("pipeline.commands.label:label", "Stage one: run both teachers over every frame; resumes."),
     "estimate": ("pipeline.commands.estimate:estimate", "Label a sample, then forecast hours, GPU-hours and bytes."),
-    "retry": ("pipeline.commands.retry:retry", "Try quarantined videos again; the others stay as they are."),
+    "retry": ("pipeline.commands.retry:retry", "Try quarantined or partial videos again; the others stay."),
     "status": ("pipeline.commands.status:status", "Say what is labelled, quarantined and missing."),
     "verify": ("pipeline.commands.verify:verify", "Check every shard against its receipt and the plan."),
     "extract-flow": ("pipeline.commands.extract_flow:extract_flow", "Write the optical flow of every frame; resumes."),

@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Why a video has no labels, or not all of them. The names stand in receipts and in quarantine.csv."""
+    """Why a video has no labels, or not all of them. The names stand in receipts, quarantine.csv and partial.csv."""
 
     MISSING = "missing"
     EMPTY_FILE = "empty_file"

@@ -61,5 +61,7 @@ def extract_flow(
         click.echo(json.dumps(report.as_json()))
         return
     click.echo(report.as_text())
+    if report.status.partial:
+        click.echo(f"with flow in part, and why: {job.shards_dir / 'partial.csv'}")
     if report.status.quarantined:
         click.echo(f"without flow, and why: {job.shards_dir / 'quarantine.csv'}")

@@ -64,5 +64,7 @@ def label(
         click.echo(json.dumps(report.as_json()))
         return
     click.echo(report.as_text())
+    if report.status.partial:
+        click.echo(f"labelled in part, and why: {job.shards_dir / 'partial.csv'}")
     if report.status.quarantined:
         click.echo(f"without labels, and why: {job.shards_dir / 'quarantine.csv'}")

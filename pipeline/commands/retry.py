@@ -1,4 +1,4 @@
-"""``kinet-pipeline retry``: quarantined videos once more."""
+"""``kinet-pipeline retry``: quarantined or partial videos once more."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     "reasons",
     multiple=True,
     type=click.Choice([reason.value for reason in Reason]),
-    help="Only videos quarantined for this reason; may be given again.  [default: every reason]",
+    help="Videos quarantined or partial for this reason; may be given again.  [default: all that are quarantined]",
 )
+@click.option("--partial", "only_partial", is_flag=True, help="Partial videos only: all, or those with a --reason.")
 @teachers_option
 @flow_option
 @labelling_options
@@ -45,15 +46,19 @@ def retry(
     dataset: str,
     split: str | None,
     reasons: tuple[str, ...],
+    only_partial: bool,
     teachers: tuple[TeacherKind, ...] | None,
     flow: bool,
     choice: LabellingChoice,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Try quarantined videos again, in the shards that are committed; the labels of all others are kept as they are."""
+    """Try quarantined or partial videos again, in committed shards; the labels of all others are kept as they are.
+
+    A partial video that gives nothing any more keeps the labels that it has.
+    """
     from pipeline.datasets import load_dataset, require_split
-    from pipeline.label.goals import RetryQuarantined
+    from pipeline.label.goals import RetryVideos
     from pipeline.label.job import LabelJob
     from pipeline.label.sets import meant_set, require_plan
 
@@ -62,7 +67,8 @@ def retry(
     if flow:
         refuse_teacher_options()
     plan = require_plan(labels, dataset, records)
-    job = LabelJob(dataset, records, labels.shards_dir, split, goal=RetryQuarantined(frozenset(reasons)))
+    goal = RetryVideos(frozenset(reasons), only_partial)
+    job = LabelJob(dataset, records, labels.shards_dir, split, goal=goal)
     report = run_labelling(job, choose_product(workspace, choice, labels, plan), choice)
     if as_json:
         run = {"retried": report.retried, "seconds": round(report.seconds, 3)}
@@ -70,6 +76,7 @@ def retry(
         return
     click.echo(report.status.as_text())
     if not report.retried:
-        click.echo(f"this run    nothing to try again: no quarantined video{' of these reasons' if reasons else ''}")
+        kind = "partial" if only_partial else "quarantined or partial" if reasons else "quarantined"
+        click.echo(f"this run    nothing to try again: no {kind} video{' of these reasons' if reasons else ''}")
         return
     click.echo(f"this run    {report.retried:,} videos tried again, {report.frames:,} {report.status.frames_word}")

@@ -40,7 +40,7 @@ def status(
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Say which videos are done, quarantined and missing; the figures always sum to the planned videos."""
+    """Say which videos are done, partial, quarantined and missing, and why; the figures sum to the planned videos."""
     from pipeline.datasets import digest_manifest_file, load_dataset, require_split
     from pipeline.label.outline import read_outline
     from pipeline.label.sets import meant_set, require_plan

@@ -1,4 +1,4 @@
-"""What a labelling job is for: labels that are missing, quarantined videos once more, or bad shards again."""
+"""What a labelling job is for: labels that are missing, faulty videos once more, or bad shards again."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 from pipeline.label.plan import Plan, PlannedShard
 from pipeline.shards import Receipt
+from pipeline.shards.receipts import Outcome
 from pipeline.shards.verification import set_aside, verify_shard
 
 
@@ -47,15 +48,17 @@ class LabelMissing:
 
 
 @dataclass(frozen=True)
-class RetryQuarantined:
-    """Try quarantined videos of committed shards again.
+class RetryVideos:
+    """Try videos of committed shards again that have no labels, or not all of them.
 
     Attributes:
-        reasons: of the videos to try; empty for all.
+        reasons: of the videos to try, quarantined or partial; empty for all that are quarantined.
+        only_partial: of these, the partial ones; without reasons, all partial ones.
     """
 
     told_by_receipts: ClassVar[bool] = True
     reasons: frozenset[str] = frozenset()
+    only_partial: bool = False
 
     def make_way(self, shards_dir: Path, plan: Plan) -> None:
         """Do nothing: a shard stays until its better one is made."""
@@ -64,14 +67,20 @@ class RetryQuarantined:
         self, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]
     ) -> Iterator[tuple[PlannedShard, frozenset[str] | None]]:
         """Choose the committed shards that have such videos."""
+        outcomes = self._outcomes()
         for shard in shards:
             again = frozenset(
                 outcome.video_id
                 for outcome in (receipts[shard.name].outcomes if shard.name in receipts else ())
-                if outcome.outcome == "quarantined" and (not self.reasons or outcome.reason in self.reasons)
+                if outcome.outcome in outcomes and (not self.reasons or outcome.reason in self.reasons)
             )
             if again:
                 yield shard, again
+
+    def _outcomes(self) -> frozenset[Outcome]:
+        if self.only_partial:
+            return frozenset({"partial"})
+        return frozenset({"partial", "quarantined"} if self.reasons else {"quarantined"})
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,16 @@ from pipeline.label.plan import (
 )
 from pipeline.label.progress import LabelProgress
 from pipeline.label.shard_sizes import choose_sizes
-from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise, write_quarantine
+from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise
 from pipeline.label.tasks import ShardTask
+from pipeline.label.video_lists import write_video_lists
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.store import remove
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
-# How old the list of quarantined videos may be while shards are committed.
+# How old the lists of quarantined and partial videos may be while shards are committed.
 QUARANTINE_SEC = 60.0
 
 
@@ -75,7 +76,7 @@ class LabelReport:
         status: of the whole job.
         seconds: this run took.
         frames: this run labelled.
-        retried: quarantined videos that this run tried again.
+        retried: quarantined or partial videos that this run tried again.
     """
 
     status: LabelStatus
@@ -119,7 +120,7 @@ def report_if_done(job: LabelJob) -> LabelReport | None:
         if _find_tasks(job, plan, receipts):
             return None
         sweep(job.shards_dir, ())
-        write_quarantine(job.shards_dir, plan.shards, receipts)
+        write_video_lists(job.shards_dir, plan.shards, receipts)
     return LabelReport(summarise(shards, receipts, is_flow=plan.is_flow), time.monotonic() - started, 0)
 
 
@@ -153,7 +154,7 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         tasks = _find_tasks(job, plan, receipts)
         sweep(job.shards_dir, tasks)
         tally = Tally(shards, receipts)
-        listed, listed_sec = tally.quarantined, time.monotonic()
+        listed, listed_sec = (tally.quarantined, tally.partial), time.monotonic()
         own_frames, retried = 0, sum(len(task.again or ()) for task in tasks)
 
         def tick(frames: int) -> None:
@@ -171,12 +172,12 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
                 receipts[receipt.shard] = receipt
                 tally.add(receipt, before)
                 own_frames += receipt.frames - (before.frames if before else 0)
-                if tally.quarantined != listed and time.monotonic() - listed_sec > QUARANTINE_SEC:
-                    write_quarantine(job.shards_dir, plan.shards, receipts)
-                    listed, listed_sec = tally.quarantined, time.monotonic()
+                if (tally.quarantined, tally.partial) != listed and time.monotonic() - listed_sec > QUARANTINE_SEC:
+                    write_video_lists(job.shards_dir, plan.shards, receipts)
+                    listed, listed_sec = (tally.quarantined, tally.partial), time.monotonic()
             sweep(job.shards_dir, ())
         finally:
-            write_quarantine(job.shards_dir, plan.shards, receipts)
+            write_video_lists(job.shards_dir, plan.shards, receipts)
         return LabelReport(
             summarise(shards, receipts, is_flow=plan.is_flow), time.monotonic() - started, own_frames, retried
         )

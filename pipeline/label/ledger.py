@@ -1,7 +1,7 @@
 """Bring the teachers' rows back to their videos, in order, and each video into the shard or out of it."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -155,6 +155,9 @@ class Ledger:
         if done.num_frames == 0:
             if video.begun:
                 self._writer.abort_video()
+            if (before := self._labelled_before(video.record.video_id)) is not None:
+                self._keep_labels(before, attempts)
+                return
             outcome = "quarantined"
         else:
             whole = done.reason is None
@@ -172,6 +175,17 @@ class Ledger:
                 mask_quality=None if quality is None or outcome == "quarantined" else quality._asdict(),
             )
         )
+
+    def _labelled_before(self, video_id: str) -> VideoOutcome | None:
+        """Return what a video that is tried again has in the committed shard; None where it has no labels there."""
+        outcome = None if self._committed is None else self._committed.outcomes[video_id]
+        return None if outcome is None or outcome.outcome == "quarantined" else outcome
+
+    def _keep_labels(self, before: VideoOutcome, attempts: int) -> None:
+        """Leave a video as it was: a file that is gone by now does not make its labels wrong."""
+        assert self._committed is not None
+        self._committed.copy_rows(before.video_id, self._writer)
+        self._entries.append(replace(before, attempts=before.attempts + attempts))
 
     def _attempts_before(self, video_id: str) -> int:
         return 0 if self._committed is None else self._committed.outcomes[video_id].attempts

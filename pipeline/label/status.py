@@ -1,8 +1,6 @@
 """What became of every planned video, from the receipts alone."""
 
-import csv
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +10,9 @@ from typing import Any, Protocol
 from manifests.manifest import collection_paused
 from pipeline.errors import ShardError
 from pipeline.label.bottleneck import Bottleneck, find_bottleneck
-from pipeline.label.plan import PlannedShard
 from pipeline.shards import Receipt
 from pipeline.shards.receipts import Outcome, read_all_receipts
 from pipeline.shards.repair_hint import repair_hint
-from pipeline.store import write_atomically
-
-QUARANTINE_NAME = "quarantine.csv"
 
 
 class CountedShard(Protocol):
@@ -42,6 +36,7 @@ class LabelStatus:
         frames: labelled frames in committed shards.
         shards, planned_shards: committed and planned.
         reasons: partial and quarantined videos by typed reason.
+        partial_reasons, quarantined_reasons: the same, told apart.
         seconds: that workers took for the committed shards.
         stage_seconds: of those, by stage.
         is_flow: it is flow that is made, and no labels.
@@ -56,6 +51,8 @@ class LabelStatus:
     shards: int
     planned_shards: int
     reasons: dict[str, int]
+    partial_reasons: dict[str, int] = field(default_factory=dict)
+    quarantined_reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     is_flow: bool = False
@@ -82,6 +79,8 @@ class LabelStatus:
             "shards": self.shards,
             "planned_shards": self.planned_shards,
             "reasons": self.reasons,
+            "partial_reasons": self.partial_reasons,
+            "quarantined_reasons": self.quarantined_reasons,
             "worker_seconds": round(self.seconds, 3),
             "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.stage_seconds.items()},
             "bottleneck": dataclasses.asdict(self.bottleneck) if self.bottleneck else None,
@@ -93,13 +92,18 @@ class LabelStatus:
             f"planned     {self.planned:>9,} videos in {self.planned_shards:,} shards ({self.shards:,} committed)",
             f"ok          {self.ok:>9,}   {self.frames:,} {self.frames_word}",
             f"partial     {self.partial:>9,}",
+            *_reason_lines(self.partial_reasons),
             f"quarantined {self.quarantined:>9,}",
+            *_reason_lines(self.quarantined_reasons),
             f"missing     {self.missing:>9,}",
         ]
-        lines += [f"  {count:>7,} {reason}" for reason, count in sorted(self.reasons.items())]
         if self.bottleneck:
             lines.append(f"bottleneck  {self.bottleneck.text}")
         return "\n".join(lines)
+
+
+def _reason_lines(reasons: dict[str, int]) -> list[str]:
+    return [f"            {count:>9,}   {reason}" for reason, count in sorted(reasons.items())]
 
 
 def read_receipts(shards_dir: Path, shards: Iterable[CountedShard], fingerprint: str) -> dict[str, Receipt]:
@@ -122,7 +126,7 @@ def read_receipts(shards_dir: Path, shards: Iterable[CountedShard], fingerprint:
 def summarise(shards: Sequence[CountedShard], receipts: dict[str, Receipt], *, is_flow: bool = False) -> LabelStatus:
     """Count what the receipts say of the planned shards, which are of labels or of flow."""
     outcomes: Counter[Outcome] = Counter()
-    reasons: Counter[str] = Counter()
+    reasons: dict[Outcome, Counter[str]] = {"partial": Counter(), "quarantined": Counter()}
     stage_seconds: Counter[str] = Counter()
     seconds = 0.0
     frames = missing = committed = 0
@@ -138,7 +142,7 @@ def summarise(shards: Sequence[CountedShard], receipts: dict[str, Receipt], *, i
         for entry in receipt.outcomes:
             outcomes[entry.outcome] += 1
             if entry.reason is not None:
-                reasons[entry.reason] += 1
+                reasons[entry.outcome][entry.reason] += 1
     return LabelStatus(
         planned=sum(shard.num_videos for shard in shards),
         ok=outcomes["ok"],
@@ -148,7 +152,9 @@ def summarise(shards: Sequence[CountedShard], receipts: dict[str, Receipt], *, i
         frames=frames,
         shards=committed,
         planned_shards=len(shards),
-        reasons=dict(reasons),
+        reasons=dict(reasons["partial"] + reasons["quarantined"]),
+        partial_reasons=dict(reasons["partial"]),
+        quarantined_reasons=dict(reasons["quarantined"]),
         seconds=seconds,
         stage_seconds=dict(stage_seconds),
         is_flow=is_flow,
@@ -159,11 +165,11 @@ class Tally:
     """Count the settled videos of some shards while receipts come in; a receipt costs what it holds, not the plan.
 
     Attributes:
-        planned, settled, quarantined: videos; the quarantined are settled too.
+        planned, settled, quarantined, partial: videos; those quarantined or partial are settled too.
     """
 
     def __init__(self, shards: Iterable[CountedShard], receipts: dict[str, Receipt]) -> None:
-        self.planned = self.settled = self.quarantined = 0
+        self.planned = self.settled = self.quarantined = self.partial = 0
         for shard in shards:
             self.planned += shard.num_videos
             if shard.name in receipts:
@@ -175,29 +181,4 @@ class Tally:
             if counted is not None:
                 self.settled += sign * len(counted.outcomes)
                 self.quarantined += sign * sum(entry.outcome == "quarantined" for entry in counted.outcomes)
-
-
-def write_quarantine(shards_dir: Path, shards: Iterable[PlannedShard], receipts: dict[str, Receipt]) -> None:
-    """List every video without labels in ``quarantine.csv``: what the receipts say, and nothing else."""
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["video_id", "split", "path", "reason", "message", "attempts", "shard"])
-    for shard in shards:
-        if shard.name not in receipts:
-            continue
-        paths = {record.video_id: record.path for record in shard.records}
-        for entry in receipts[shard.name].outcomes:
-            if entry.outcome == "quarantined":
-                message = " ".join((entry.message or "").split())
-                rows.writerow(
-                    [
-                        entry.video_id,
-                        shard.split,
-                        paths[entry.video_id],
-                        entry.reason,
-                        message,
-                        entry.attempts,
-                        shard.name,
-                    ]
-                )
-    write_atomically(shards_dir / QUARANTINE_NAME, table.getvalue())
+                self.partial += sign * sum(entry.outcome == "partial" for entry in counted.outcomes)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from manifests import VideoRecord, write_manifest
-from pipeline.label.goals import RetryQuarantined
+from pipeline.label.goals import RetryVideos
 from pipeline.label.job import LabelJob, LabelReport, run_label_job
 from pipeline.label.local import LocalPool
 from pipeline.label.progress import LabelProgress
@@ -49,9 +49,14 @@ class Bench:
         with LocalPool(self.teachers, LabelSettings(batch_size=8), self.shards_dir) as pool:
             return run_label_job(job, pool, on_progress)
 
-    def retry(self, *reasons: str, on_progress: Callable[[LabelProgress], None] = lambda _: None) -> LabelReport:
-        """Try quarantined videos again."""
-        job = LabelJob("mix", self.records, self.shards_dir, goal=RetryQuarantined(frozenset(reasons)))
+    def retry(
+        self,
+        *reasons: str,
+        only_partial: bool = False,
+        on_progress: Callable[[LabelProgress], None] = lambda _: None,
+    ) -> LabelReport:
+        """Try videos again that are quarantined, or partial, or have such a reason."""
+        job = LabelJob("mix", self.records, self.shards_dir, goal=RetryVideos(frozenset(reasons), only_partial))
         with LocalPool(self.teachers, LabelSettings(batch_size=8), self.shards_dir) as pool:
             return run_label_job(job, pool, on_progress)
 

@@ -1,5 +1,6 @@
 """Trying quarantined videos again: their shard becomes that of a run in which they were good from the start."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -70,6 +71,57 @@ def test_videos_that_are_still_bad_stay_quarantined_and_count_their_attempts(ben
     assert {outcome["attempts"] for outcome in outcomes} == {2}
 
 
+def make_whole(bench: Bench) -> None:
+    (path,) = (record.path for record in bench.records if record.video_id == "cut")
+    write_video(path, moving_frames(60), container_options={"movflags": "faststart"})
+
+
+def test_partial_videos_are_listed_and_redone(bench: Bench) -> None:
+    cut = next(record.path for record in bench.records if record.video_id == "cut")
+    content = cut.read_bytes()
+    make_whole(bench)
+    bench.label(videos_per_shard=VIDEOS_PER_SHARD)
+    whole = bench.shard_bytes()
+    shutil.rmtree(bench.shards_dir)
+    cut.write_bytes(content)
+    status = bench.label(videos_per_shard=VIDEOS_PER_SHARD).status
+    before = bench.shard_bytes()
+    (row,) = listed_partial(bench)
+    assert (row["video_id"], row["reason"], row["attempts"], row["declared_frames"]) == ("cut", "truncated", "1", "60")
+    assert 0 < int(row["frames"]) < 60 and row["message"] and row["path"] == str(cut)
+    assert status.partial_reasons == {"truncated": 1} and "truncated" not in status.quarantined_reasons
+    as_before = bench.retry(only_partial=True)
+    assert as_before.retried == 1 and bench.shard_bytes() == before and listed_partial(bench)[0]["attempts"] == "2"
+    make_whole(bench)
+    assert bench.retry("corrupt", only_partial=True).retried == 0
+    mended = bench.retry("truncated")
+    assert (mended.retried, mended.status.partial, mended.status.ok) == (1, 0, len(LENGTHS) + 1)
+    assert bench.shard_bytes() == whole and not listed_partial(bench)
+
+
+def test_a_partial_video_whose_file_is_gone_keeps_its_labels(bench: Bench) -> None:
+    bench.label(videos_per_shard=VIDEOS_PER_SHARD)
+    before = bench.shard_bytes()
+    next(record.path for record in bench.records if record.video_id == "cut").write_bytes(b"")
+    report = bench.retry(only_partial=True)
+    assert bench.shard_bytes() == before and report.status.partial == 1
+    (row,) = listed_partial(bench)
+    assert (row["reason"], row["attempts"]) == ("truncated", "2")
+
+
+def listed_partial(bench: Bench) -> list[dict[str, str]]:
+    with (bench.shards_dir / "partial.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_status_tells_the_reasons_apart(bench: Bench) -> None:
+    lines = bench.label().status.as_text().splitlines()
+    partial, quarantined = (next(i for i, line in enumerate(lines) if line.startswith(w)) for w in ("part", "quar"))
+    assert [line.split() for line in lines[partial + 1 : quarantined]] == [["1", "truncated"]]
+    after = [line.split()[1] for line in lines[quarantined + 1 : quarantined + 5]]
+    assert after == ["empty_file", "missing", "no_video_stream", "unreadable"]
+
+
 def test_a_reason_nobody_has_is_nothing_to_do(bench: Bench) -> None:
     bench.label()
     assert bench.retry("crashed").retried == 0
@@ -82,7 +134,9 @@ def test_nothing_to_try_again_is_said_and_is_no_fault(bench: Bench) -> None:
     arguments += ["--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, "--batch-size", "8", "--progress", "none"]
     result = CliRunner().invoke(cli, [*arguments, "--reason", "crashed"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.endswith("this run    nothing to try again: no quarantined video of these reasons\n")
+    assert result.stdout.endswith(
+        "this run    nothing to try again: no quarantined or partial video of these reasons\n"
+    )
     as_json = CliRunner().invoke(cli, [*arguments, "--reason", "crashed", "--json"])
     assert as_json.exit_code == 0 and json.loads(as_json.stdout)["retried"] == 0
     assert bench.shard_bytes() == before
