@@ -4,6 +4,7 @@ KinetError                     (manifests.errors) one line on stderr, exit code 
 ├── ManifestError              (manifests.errors)
 ├── OptionError                a value given on the command line is wrong; exit code 2
 ├── WorkspaceError             a workspace that lacks or contradicts what a command needs
+├── SourceError                the disk of the videos fails or is not mounted, which is no video's fault
 ├── VideoError                 one video cannot be labelled; `.reason` is the typed reason that is counted
 ├── ShardError                 a shard or receipt that is damaged or not what it should be
 ├── PlanError                  a plan that contradicts what is on disk (fingerprint, manifest changed)
@@ -31,6 +32,7 @@ __all__ = [
     "PredictionError",
     "Reason",
     "ShardError",
+    "SourceError",
     "TeacherError",
     "UnknownDatasetError",
     "VideoError",
@@ -75,6 +77,10 @@ def option_errors() -> Iterator[None]:
 
 class WorkspaceError(KinetError):
     """The workspace lacks or contradicts what a command needs."""
+
+
+class SourceError(KinetError):
+    """The disk that holds the videos fails or is not there on this machine; it says nothing of any video."""
 
 
 class VideoError(KinetError):

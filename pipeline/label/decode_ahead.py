@@ -4,6 +4,7 @@ import contextlib
 import logging
 import multiprocessing.connection
 import os
+import platform
 import socket
 import struct
 import subprocess
@@ -19,13 +20,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
-from pipeline.errors import KinetError, Reason
+from pipeline.errors import KinetError, Reason, SourceError
 from pipeline.label.decoder_end import Death, EndedFromOutside, judge_exit, pause_after
 from pipeline.label.frame_ring import FrameSource, choose_num_slots
 from pipeline.label.last_words import LastWords
-from pipeline.label.messages import MAX_ATTEMPTS, READY, DecodeLimits, Message, OutsideFault, StillSettling, VideoDone
+from pipeline.label.messages import (
+    MAX_ATTEMPTS,
+    READY,
+    DecodeLimits,
+    FrameChunk,
+    InSight,
+    Message,
+    OutsideFault,
+    Request,
+    SightCheck,
+    StillSettling,
+    VideoDone,
+)
 from pipeline.memory import count_memory_bytes
 from pipeline.processors import count_processors
+from pipeline.video_disk import NO_WITNESSES, Witnesses
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +49,8 @@ KILL_WAIT_SEC = 10.0
 # Imports from a busy network disk may take minutes; a process that was killed meanwhile is started again.
 START_SEC = 300.0
 MAX_STARTS = 3
+# What a video is called, too, whose disk is not mounted, asks for a password, or does not answer.
+LIKE_A_LOST_DISK = frozenset({Reason.MISSING, Reason.UNREADABLE, Reason.TIMEOUT})
 
 
 @dataclass(frozen=True)
@@ -112,10 +128,15 @@ class DecodeAhead:
         for decoder in self._idle:
             decoder.close()
 
-    def events(self, records: Sequence[VideoRecord]) -> Iterator[DecodeEvent]:
+    def events(self, records: Sequence[VideoRecord], witnesses: Witnesses = NO_WITNESSES) -> Iterator[DecodeEvent]:
         """Yield the events of all videos, video after video in the order given; each ends in one VideoEnd.
 
+        Args:
+            records: the videos.
+            witnesses: of their disk; without any, every file that is not there is missing.
+
         Raises:
+            SourceError: the disk of the videos fails, or is not there.
             WorkspaceError: a video's decoder was ended from outside again and again.
             KinetError: decoding processes do not start.
         """
@@ -128,7 +149,7 @@ class DecodeAhead:
                     decoder.start(waiting[0].path)
                     at_work.append((waiting.popleft(), decoder))
                 record, decoder = at_work[0]
-                for event in self._read_video(record, decoder):
+                for event in self._read_video(record, decoder, witnesses):
                     if isinstance(event, VideoEnd):
                         # Before it is passed on: who asks no more after the last end leaves no process at work.
                         at_work.popleft()
@@ -141,7 +162,7 @@ class DecodeAhead:
                 self._idle.append(decoder)
 
     def _read_video(
-        self, record: VideoRecord, decoder: "_Decoder"
+        self, record: VideoRecord, decoder: "_Decoder", witnesses: Witnesses
     ) -> Iterator[DecodedChunk | VideoRestarted | VideoEnd]:
         attempt, num_outside = 1, 0
         while True:
@@ -157,20 +178,19 @@ class DecodeAhead:
                 self.wait_sec += waited_sec
             if isinstance(received, DecodedChunk):
                 yield received
-            elif isinstance(received, VideoDone):
+                continue
+            if not isinstance(received, EndedFromOutside) and received.reason in LIKE_A_LOST_DISK:
+                decoder.require_sight(SightCheck(str(record.path), witnesses))
+            if isinstance(received, VideoDone) and not (received.read_failed and attempt < self._max_attempts):
                 yield VideoEnd(received, attempt)
                 return
-            elif isinstance(received, EndedFromOutside):
-                yield VideoRestarted()
-                decoder.start(record.path)
-            elif attempt < self._max_attempts:
-                attempt += 1
-                yield VideoRestarted()
-                decoder.start(record.path)
-            else:
+            if isinstance(received, Death) and attempt == self._max_attempts:
                 message = f"{record.path}: {received.message}, in each of {attempt} attempts"
                 yield VideoEnd(VideoDone(0, None, received.reason, message, False), attempt)
                 return
+            attempt += not isinstance(received, EndedFromOutside)
+            yield VideoRestarted()
+            decoder.start(record.path)
 
 
 class _Decoder:
@@ -181,7 +201,7 @@ class _Decoder:
         self._limits = limits
         self._stall_sec = stall_sec
         self._num_slots = num_slots
-        self._path: Path | None = None
+        self._request: Request | None = None
         self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -196,21 +216,56 @@ class _Decoder:
 
     def start(self, path: Path) -> None:
         """Tell the process to decode a video; start one where none runs."""
-        self._path = path
+        self._ask(str(path))
+
+    def require_sight(self, check: SightCheck) -> None:
+        """Have the process look whether the disk of a video is there: a look may hang as the video did.
+
+        Raises:
+            SourceError: it is not, or does not answer.
+        """
+        for _ in range(MAX_STARTS):
+            self._ask(check)
+            found = self._answer()
+            if isinstance(found, InSight):
+                return
+            if isinstance(found, Death) and found.reason is Reason.TIMEOUT:
+                raise SourceError(
+                    f"{check.path}: {found.message}, and its disk does not answer on {platform.node()} either; see "
+                    "that it is mounted there and healthy, then run the same command again"
+                )
+        raise KinetError(f"{check.path}: decoding processes die before they can look at its disk; is memory short?")
+
+    def _ask(self, request: Request) -> None:
+        self._request = request
         if self._process is None or self._process.poll() is not None:
             self._launch()
         assert self._connection is not None and self._stderr is not None
         self._stderr.clear()
         # One that died idle, between two videos, is found out by `receive`.
         with contextlib.suppress(OSError):
-            self._connection.send(str(path))
+            self._connection.send(request)
 
     def receive(self) -> DecodedChunk | VideoDone | Death | EndedFromOutside:
         """Wait for the next message of the video, or find that the process is dead or hangs.
 
         Raises:
+            SourceError: the disk of the video fails.
             WorkspaceError: the machine cannot decode it, for no fault of the video.
         """
+        message = self._answer()
+        if isinstance(message, FrameChunk):
+            assert self._frames is not None
+            self._holds_chunk = True
+            try:
+                return DecodedChunk(self._frames.take(message.num_frames), message.valid, message.hashes)
+            except (EOFError, OSError):
+                return self._death()
+        assert not isinstance(message, InSight)
+        return message
+
+    def _answer(self) -> FrameChunk | VideoDone | InSight | Death | EndedFromOutside:
+        """Wait for the next message that is more than a sign of life."""
         if not self._ready:
             self._await_start()
         assert self._connection is not None and self._frames is not None
@@ -225,18 +280,15 @@ class _Decoder:
                     self.close()
                     return stalled
                 message = self._connection.recv()
-            if isinstance(message, OutsideFault):
-                raise message.error
-            if isinstance(message, VideoDone):
-                return message
-            self._holds_chunk = True
-            return DecodedChunk(self._frames.take(message.num_frames), message.valid, message.hashes)
         except BlockingIOError:
             # It stopped in the middle of a message.
             self.close()
             return stalled
         except (EOFError, OSError):
             return self._death()
+        if isinstance(message, OutsideFault):
+            raise message.error
+        return message
 
     def close(self) -> None:
         """End the process, whatever it is doing, and wait for it."""
@@ -261,7 +313,7 @@ class _Decoder:
     def _await_start(self) -> None:
         """Wait until the process takes videos, so that a slow start counts against none; start it again if it ends."""
         for _ in range(MAX_STARTS):
-            assert self._connection is not None and self._path is not None
+            assert self._connection is not None and self._request is not None
             try:
                 if self._connection.poll(START_SEC) and self._connection.recv() == READY:
                     self._ready = True
@@ -270,7 +322,7 @@ class _Decoder:
                 pass
             self._launch()
             with contextlib.suppress(OSError):
-                self._connection.send(str(self._path))
+                self._connection.send(self._request)
         raise KinetError(
             f"decoding processes do not start; run `python -m {self._program} 0 0 0 {os.getpid()}` to see why, and "
             "look at the machine's memory and process limits"

@@ -13,26 +13,30 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Reason, VideoError, WorkspaceError
+from pipeline.errors import Reason, SourceError, VideoError, WorkspaceError
 from pipeline.label.frame_ring import CHUNK_FRAMES, FrameSink, LabellerGoneError
 from pipeline.label.messages import (
     EXIT_OUT_OF_MEMORY,
     READY,
     DecodeLimits,
     FrameChunk,
+    InSight,
     Message,
     OutsideFault,
+    Request,
+    SightCheck,
     StillSettling,
     VideoDone,
 )
 from pipeline.video import VideoFile, hash_frames, is_seek_exact
+from pipeline.video_disk import read_through
 
 # A header may understate a short video by any factor; only beyond these does its count bound anything.
 FRAMES_NEVER_ENDLESS = 10_000
@@ -49,12 +53,13 @@ Decode = Callable[[Path, DecodeLimits, Slot], Iterator[Message]]
 def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Message]:
     """Decode a video into one slot after the other; yield a chunk when its slot is full, and its VideoDone.
 
-    Where the second decoder cannot be loaded, an OutsideFault comes instead.
+    Where the disk fails, or the second decoder cannot be loaded, an OutsideFault comes instead.
     """
     num_frames = 0
+    read_failed = False
     all_hashes = []
     try:
-        with VideoFile(path) as video:
+        with (yield from _open_video(path)) as video:
             declared = video.header_frames
             most_frames = _most_frames(declared, limits)
             pixels = slot()
@@ -82,6 +87,9 @@ def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Messa
                 all_hashes.append(hashes)
                 yield FrameChunk(len(valid), np.array(valid), hashes)
                 num_frames += len(valid)
+        read_failed = video.report.read_failed
+        if read_failed:
+            yield from _read_again(path)
         if num_frames == 0:
             raise VideoError(Reason.NO_FRAMES, f"{path}: not one frame decodes")
         for _ in video.settling():
@@ -89,11 +97,36 @@ def decode_video(path: Path, limits: DecodeLimits, slot: Slot) -> Iterator[Messa
         report = video.report
         seek_exact = is_seek_exact(path, report, np.concatenate(all_hashes))
         reason, message = report.fault or (None, report.note)
-        yield VideoDone(num_frames, report.declared_frames, reason, message, seek_exact)
+        yield VideoDone(num_frames, report.declared_frames, reason, message, seek_exact, read_failed)
     except VideoError as error:
-        yield VideoDone(num_frames, None, error.reason, error.message, False)
-    except WorkspaceError as error:
+        yield VideoDone(num_frames, None, error.reason, error.message, False, read_failed)
+    except (WorkspaceError, SourceError) as error:
         yield OutsideFault(error)
+
+
+def _open_video(path: Path) -> Generator[Message, None, VideoFile]:
+    """Open a video; once more where libav made nothing of it: it hides an error of the disk in a header."""
+    try:
+        return VideoFile(path)
+    except VideoError as error:
+        if error.reason is not Reason.UNREADABLE:
+            raise
+    yield from _read_again(path)
+    return VideoFile(path)
+
+
+def _read_again(path: Path) -> Iterator[Message]:
+    for _ in read_through(path):
+        yield StillSettling()
+
+
+def look(check: SightCheck) -> InSight | OutsideFault:
+    """Look at the witnesses of a video."""
+    try:
+        check.witnesses.require_sight(Path(check.path))
+    except SourceError as error:
+        return OutsideFault(error)
+    return InSight()
 
 
 def _endless_message(path: Path, num_frames: int, declared: int | None, undeclared_sec: float) -> str:
@@ -113,7 +146,7 @@ def _most_frames(declared: int | None, limits: DecodeLimits) -> int:
 
 
 def serve(connection: Connection, frames: FrameSink, decode: Decode = decode_video) -> None:
-    """Decode each path that arrives, as far ahead of the other side's reading as the ring has slots."""
+    """Answer each request that arrives, as far ahead of the other side's reading as the ring has slots."""
     limits: DecodeLimits = connection.recv()
     threading.Thread(target=_watch_memory, args=(limits.memory_bytes,), daemon=True).start()
     connection.send(READY)
@@ -121,8 +154,13 @@ def serve(connection: Connection, frames: FrameSink, decode: Decode = decode_vid
     with contextlib.suppress(LabellerGoneError):
         while True:
             with frames.waiting():
-                path = _next_path(connection)
-            for message in decode(path, limits, frames.slot):
+                request = _next_request(connection)
+            messages: Iterator[Message]
+            if isinstance(request, SightCheck):
+                messages = iter([look(request)])
+            else:
+                messages = decode(Path(request), limits, frames.slot)
+            for message in messages:
                 if isinstance(message, FrameChunk):
                     frames.pass_on()
                 try:
@@ -131,9 +169,10 @@ def serve(connection: Connection, frames: FrameSink, decode: Decode = decode_vid
                     raise LabellerGoneError from error
 
 
-def _next_path(connection: Connection) -> Path:
+def _next_request(connection: Connection) -> Request:
     try:
-        return Path(connection.recv())
+        request: Request = connection.recv()
+        return request
     except (EOFError, OSError) as error:
         raise LabellerGoneError from error
 

@@ -15,6 +15,7 @@ from pipeline.label.forecast import RANGE_LEVEL, Figure, Forecast, SampleGroup, 
 from pipeline.label.job import shard_header
 from pipeline.label.plan import Plan, PlannedShard
 from pipeline.label.shard_sizes import USUAL_FRAMES_PER_VIDEO, choose_sizes
+from pipeline.label.sight import require_videos
 from pipeline.label.spoken import BYTE_UNITS, COUNT_UNITS, TIME_UNITS, speak_figure
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
@@ -154,8 +155,10 @@ def estimate_labelling(
         on_videos: called with the videos labelled so far, and the sample's.
 
     Raises:
+        WorkspaceError: the videos are not there.
         KinetError: not one frame of the sample could be labelled.
     """
+    witnesses = require_videos(dataset, records)
     description = pool.describe(measure=True)
     resources = pool.resources
     chosen = choose_sample(records, request.num_videos, request.seed)
@@ -168,7 +171,8 @@ def estimate_labelling(
         empty_bytes = writer.commit().shard_bytes
     receipts: list[Receipt] = []
     started = time.monotonic()
-    for receipt in pool.label_all([ShardTask(shard, header) for shard in plan.shards], lambda _: None):
+    tasks = [ShardTask(shard, header, witnesses=witnesses) for shard in plan.shards]
+    for receipt in pool.label_all(tasks, lambda _: None):
         receipts.append(receipt)
         on_videos(sum(len(done.outcomes) for done in receipts), len(chosen))
         if time.monotonic() - started > request.max_sec:

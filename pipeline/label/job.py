@@ -1,7 +1,6 @@
 """Stage one as a job: what is left to do, handed to workers shard by shard, until all of it is done."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests import VideoRecord
-from pipeline.errors import ManifestError, WorkspaceError
+from pipeline.errors import WorkspaceError
 from pipeline.label.goals import Goal, LabelMissing
 from pipeline.label.journal import forget_journals
 from pipeline.label.placing import place_leftovers, place_pair, sweep
@@ -18,7 +17,6 @@ from pipeline.label.plan import (
     PLAN_NAME,
     Plan,
     check_ingredients,
-    common_folder,
     even_sizes,
     manifest_digest,
     partition,
@@ -27,6 +25,7 @@ from pipeline.label.plan import (
 )
 from pipeline.label.progress import LabelProgress
 from pipeline.label.shard_sizes import choose_sizes
+from pipeline.label.sight import require_videos
 from pipeline.label.status import LabelStatus, Tally, read_receipts, summarise
 from pipeline.label.tasks import ShardTask
 from pipeline.label.video_lists import write_video_lists
@@ -35,6 +34,7 @@ from pipeline.lock import only_run
 from pipeline.shards import Receipt, ShardHeader
 from pipeline.store import remove
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
+from pipeline.video_disk import NO_WITNESSES, Witnesses
 
 # How old the lists of quarantined and partial videos may be while shards are committed.
 QUARANTINE_SEC = 60.0
@@ -141,17 +141,19 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
 
     Raises:
         PlanError: the manifest or the teachers are not those that the labels were begun with.
-        WorkspaceError: another run is at work here, or the disk is full.
+        WorkspaceError: another run is at work here, the disk is full, or that of the videos is not mounted.
+        SourceError: no worker is left that sees the videos.
         KinetError: a shard could not be labelled.
     """
     started = time.monotonic()
     with only_run(job.shards_dir) as hold:
+        witnesses = require_videos(job.dataset, job.records)
         plan = _settle_plan(job, pool)
         shards = plan.of_split(job.split)
         place_leftovers(job.shards_dir, plan.fingerprint, {shard.name for shard in plan.shards})
         job.goal.make_way(job.shards_dir, plan)
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
-        tasks = _find_tasks(job, plan, receipts)
+        tasks = _find_tasks(job, plan, receipts, witnesses)
         sweep(job.shards_dir, tasks)
         tally = Tally(shards, receipts)
         listed, listed_sec = (tally.quarantined, tally.partial), time.monotonic()
@@ -185,7 +187,6 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
 
 def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     """Read the plan and hold it against what the workers have, or make it at the first start."""
-    _require_videos(job)
     plan = read_plan(job.shards_dir, job.dataset, job.records)
     unsized = plan is None and job.videos_per_shard is None
     description = pool.describe(measure=unsized)
@@ -228,15 +229,6 @@ def _require_no_rival(job: LabelJob) -> None:
             )
 
 
-def _require_videos(job: LabelJob) -> None:
-    """Refuse to settle a whole data set as missing because a disk is not mounted, or an empty one as done."""
-    if not job.records:
-        raise ManifestError(f"the manifest of {job.dataset} lists no video; run kinet-pipeline manifest build")
-    folder = common_folder(job.records)
-    if not os.path.isdir(folder):  # noqa: PTH112 - it is text
-        raise WorkspaceError(f"the folder of the videos, {folder}, does not exist; is its disk mounted?")
-
-
 def shard_header(plan: Plan, split: str) -> ShardHeader:
     """Return the root attributes of a split's shards."""
     return ShardHeader(
@@ -254,8 +246,12 @@ def shard_header(plan: Plan, split: str) -> ShardHeader:
     )
 
 
-def _find_tasks(job: LabelJob, plan: Plan, receipts: dict[str, Receipt]) -> list[ShardTask]:
+def _find_tasks(
+    job: LabelJob, plan: Plan, receipts: dict[str, Receipt], witnesses: Witnesses = NO_WITNESSES
+) -> list[ShardTask]:
     """List what the job has to do."""
     shards = plan.of_split(job.split)
     headers = {split: shard_header(plan, split) for split in {shard.split for shard in shards}}
-    return [ShardTask(shard, headers[shard.split], again) for shard, again in job.goal.choose(shards, receipts)]
+    return [
+        ShardTask(shard, headers[shard.split], again, witnesses) for shard, again in job.goal.choose(shards, receipts)
+    ]

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class ShardLabeller:
             The receipt as written.
 
         Raises:
+            SourceError: the disk of the videos fails, or is not there.
             WorkspaceError: the disk is full or cannot be written. Nothing of the shard stays.
             PredictionError: a teacher raised an error, or gave labels that are none; the journal says where.
         """
@@ -140,7 +141,7 @@ class ShardLabeller:
         if committed is not None and task.again is not None:
             settled.update(committed.kept(task.again))
         previous = task.shard.records[0]
-        for record, event in self._events(task.shard.records, settled):
+        for record, event in self._events(task, settled):
             apart = isinstance(event, KeptVideo) or not suspects.isdisjoint((record.video_id, previous.video_id))
             if record is not previous and apart:
                 self._pass_on(ledger, batches.finish())
@@ -164,11 +165,12 @@ class ShardLabeller:
         journal.note(())
 
     def _events(
-        self, records: Sequence[VideoRecord], settled: Mapping[str, VideoEnd | KeptVideo]
+        self, task: ShardTask, settled: Mapping[str, VideoEnd | KeptVideo]
     ) -> Iterator[tuple[VideoRecord, DecodedChunk | VideoRestarted | VideoEnd | KeptVideo]]:
         """Decode the videos in order, but those whose end is settled before they begin."""
-        decoded = self._decoders.events([record for record in records if record.video_id not in settled])
-        for record in records:
+        wanted = [record for record in task.shard.records if record.video_id not in settled]
+        decoded = self._decoders.events(wanted, task.witnesses)
+        for record in task.shard.records:
             if record.video_id in settled:
                 yield record, settled[record.video_id]
                 continue

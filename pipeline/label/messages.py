@@ -1,4 +1,8 @@
-"""What goes between a labeller and its decoding process: limits once, then paths; back come chunks, then an end."""
+"""What goes between a labeller and its decoding process.
+
+Limits once, then one request after the other. For a path come chunks, then an end; for a look at the witnesses, what
+was seen.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import KinetError, Reason
+from pipeline.video_disk import Witnesses
 
 # The first message of a decoding process: it has started, and takes videos.
 READY = "ready"
@@ -64,6 +69,7 @@ class VideoDone:
         reason: why this is not the whole video, or None.
         message: the reason in words, or for a whole video what is odd about it; else None.
         seek_exact: whether stage two may seek in it.
+        read_failed: reading it ended in an error of the system, and it reads well again.
     """
 
     num_frames: int
@@ -71,18 +77,34 @@ class VideoDone:
     reason: Reason | None
     message: str | None
     seek_exact: bool
+    read_failed: bool = False
 
 
 @dataclass(frozen=True)
 class StillSettling:
-    """All frames of the video were sent; whether they are all it has is still being found out."""
+    """A sign of life: no frames for now, but whether the video is whole is being found out."""
 
 
 @dataclass(frozen=True)
 class OutsideFault:
-    """The end of a video of which nothing is known, for a reason that is not its own; `error` is for the labeller."""
+    """The end of a request that tells nothing of the video, for a reason that is not its own; `error` says which."""
 
     error: KinetError
 
 
-Message = FrameChunk | StillSettling | VideoDone | OutsideFault
+@dataclass(frozen=True)
+class SightCheck:
+    """A request: see whether the disk of a video that cannot be read is there."""
+
+    path: str
+    witnesses: Witnesses
+
+
+@dataclass(frozen=True)
+class InSight:
+    """The disk is there."""
+
+
+# A path is a request to decode it.
+Request = str | SightCheck
+Message = FrameChunk | StillSettling | VideoDone | OutsideFault | InSight

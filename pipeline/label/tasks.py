@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.label.plan import PlannedShard
 from pipeline.shards import ShardHeader
+from pipeline.video_disk import NO_WITNESSES, Witnesses
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,14 @@ class ShardTask:
         header: of its file.
         again: None to label every video; else the videos to try again, while the rows of all others are taken over
             from the committed file.
+        witnesses: videos by which a worker tells a missing file from a missing disk.
         is_copy: another worker is at the same shard, late.
     """
 
     shard: PlannedShard
     header: ShardHeader
     again: frozenset[str] | None = None
+    witnesses: Witnesses = NO_WITNESSES
     is_copy: bool = False
 
     @property

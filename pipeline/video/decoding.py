@@ -20,6 +20,7 @@ from pipeline.errors import Reason, VideoError
 from pipeline.video.damage import DamageTrace, tells_of_damage
 from pipeline.video.report import NO_PTS, DecodeReport, find_fault, settle_count
 from pipeline.video.second_opinion import count_with_decord
+from pipeline.video_disk import ABSENT, REFUSED, source_fault
 
 FRAME_HEIGHT = 256
 FRAME_WIDTH = 340
@@ -44,6 +45,7 @@ class VideoFile:
 
     Raises:
         VideoError: missing, empty, unreadable, or without a video stream.
+        SourceError: the disk gives another error than that there is no such file.
     """
 
     def __init__(self, path: Path, *, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH) -> None:
@@ -166,6 +168,7 @@ class VideoFile:
                 if packet.stream_index == self.stream.index:
                     yield from self._decode(packet)
         except av.error.FFmpegError as error:
+            report.read_failed = isinstance(error, OSError)
             report.fault = (
                 Reason.TRUNCATED,
                 f"{self.path}: reading stopped after {report.num_packets} packets: {_cause(error)}",
@@ -255,7 +258,10 @@ def _open_container(path: Path) -> av.container.InputContainer:
     try:
         found = path.stat()
     except OSError as error:
-        raise VideoError(Reason.MISSING, f"{path}: {error.strerror}") from error
+        if error.errno not in ABSENT | REFUSED:
+            raise source_fault(path, error) from error
+        reason = Reason.MISSING if error.errno in ABSENT else Reason.UNREADABLE
+        raise VideoError(reason, f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
         # Opening a FIFO or a device may wait for ever.
         raise VideoError(Reason.UNREADABLE, f"{path}: not a file but a folder, FIFO, socket or device")

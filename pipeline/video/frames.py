@@ -12,6 +12,7 @@ from pipeline.errors import Reason, VideoError
 from pipeline.video.decoding import FRAME_HEIGHT, FRAME_WIDTH, VideoFile
 from pipeline.video.hashing import hash_frames
 from pipeline.video.report import DecodeReport
+from pipeline.video_disk import read_through
 
 MAX_SEEK_CHECKS = 8
 
@@ -107,19 +108,25 @@ def is_seek_exact(path: Path, report: DecodeReport, frame_hashes: NDArray[np.uin
         path: the video.
         report: of a finished in-order decode.
         frame_hashes: uint64 [num_frames], of the same decode.
+
+    Raises:
+        SourceError: the disk gives an error.
     """
     if report.fault is not None or not report.keyframes or not report.timestamps_index_frames:
         return False
     chosen = {report.keyframes[i * len(report.keyframes) // MAX_SEEK_CHECKS] for i in range(MAX_SEEK_CHECKS)}
-    with VideoFile(path) as video:
-        for index in sorted(chosen):
-            pts = report.frame_pts[index]
-            try:
+    try:
+        with VideoFile(path) as video:
+            for index in sorted(chosen):
+                pts = report.frame_pts[index]
                 landed = next(video.decoded_from(pts), None)
-            except VideoError:
-                return False
-            if landed is None or landed.pts != pts:
-                return False
-            if hash_frames(video.resized(landed)[None])[0] != frame_hashes[index]:
-                return False
+                if landed is None or landed.pts != pts:
+                    return False
+                if hash_frames(video.resized(landed)[None])[0] != frame_hashes[index]:
+                    return False
+    except VideoError:
+        # Where it is the disk that fails, nothing is known of the video.
+        for _ in read_through(path):
+            pass
+        return False
     return True

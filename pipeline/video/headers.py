@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from pipeline.errors import VideoError
+from pipeline.errors import SourceError, VideoError
 from pipeline.video.decoding import VideoFile
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def read_header_frames(path: Path) -> int | None:
     try:
         with VideoFile(path) as video:
             return video.header_frames
-    except VideoError:
+    except (VideoError, SourceError):
         return None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import Reason, VideoError
 from pipeline.video.decoding import VideoFile
+from pipeline.video_disk import read_through
 
 PROGRESS_FRAMES = 100
 
@@ -45,12 +46,26 @@ def probe_video(path: Path, *, on_progress: Callable[[bool], None] = lambda _: N
     Raises:
         VideoError: nothing decodes.
         WorkspaceError: the second decoder cannot be loaded.
+        SourceError: the disk gives an error.
     """
-    with VideoFile(path) as video:
+
+    def read_again() -> None:
+        for _ in read_through(path):
+            on_progress(True)
+
+    try:
+        opened = VideoFile(path)
+    except VideoError as error:
+        if error.reason is Reason.UNREADABLE:
+            read_again()
+        raise
+    with opened as video:
         declared = video.header_frames
         for index, _ in enumerate(video.decoded()):
             if index % PROGRESS_FRAMES == 0:
                 on_progress(declared is not None and index < declared)
+        if video.report.read_failed:
+            read_again()
         for _ in video.settling():
             on_progress(True)
         if video.report.num_frames == 0:

@@ -28,6 +28,7 @@ class DecodeReport:
         packet_pts: presentation times of those that it does not hide, in the order of the file.
         num_undecodable, last_error: packets that do not decode, and what the decoder said of the last one.
         num_pictureless: packets that should have given a picture and did not, those that do not decode among them.
+        read_failed: reading ended in an error of the system; the disk's, unless libav made it up.
         fault: the typed reason and message why this is not the whole video, or None.
         note: for a whole video, what is odd about it; else None.
     """
@@ -44,6 +45,7 @@ class DecodeReport:
     num_undecodable: int = 0
     last_error: str = ""
     num_pictureless: int = 0
+    read_failed: bool = False
     fault: tuple[Reason, str] | None = None
     note: str | None = None
 
