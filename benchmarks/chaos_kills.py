@@ -202,8 +202,8 @@ def _kill_one(scene: Scene, pids: list[int]) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def _bounded_files(scene: Scene) -> Any:
-    """Let no file of the command and its workers grow: to a writer that is a full disk. It ends with them."""
-    for pid in [scene.command.process.pid, *scene.processes(WORKER)]:
+    """Let no file of the workers grow: to a writer that is a full disk. It ends with them."""
+    for pid in scene.processes(WORKER):
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (TINY_FILE_BYTES, TINY_FILE_BYTES))
     yield
