@@ -26,10 +26,10 @@ CHECK_SEC = 300.0
 
 
 class FileIdentity(NamedTuple):
-    """What changes when a file is made anew, whatever its content."""
+    """What changes when a file is made anew, whatever its content; nothing but zeros where it is gone."""
 
-    inode: int
-    mtime_ns: int
+    inode: int = 0
+    mtime_ns: int = 0
 
 
 class Ended(NamedTuple):
@@ -146,8 +146,10 @@ class Job:
         found = {}
         for receipt in self._receipts():
             for path in (receipt, receipt.with_suffix(".h5")):
-                state = path.stat()
-                found[path.name] = FileIdentity(state.st_ino, state.st_mtime_ns)
+                found[path.name] = FileIdentity()
+                with contextlib.suppress(FileNotFoundError):
+                    state = path.stat()
+                    found[path.name] = FileIdentity(state.st_ino, state.st_mtime_ns)
         return found
 
     def shard_bytes(self) -> dict[str, bytes]:
