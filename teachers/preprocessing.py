@@ -4,6 +4,7 @@ Shapes: B frames, H and W the frame's size, h and w the network's input.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -177,9 +178,15 @@ def normalise(x_B3hw: Tensor, preprocessing: Preprocessing) -> Tensor:
     if preprocessing.mean_image is not None:
         mean = _fit_mean_image(preprocessing, (x_B3hw.shape[-2], x_B3hw.shape[-1])).to(x_B3hw.device).mul(unit)
     else:
-        mean = torch.tensor(preprocessing.mean, device=x_B3hw.device).mul(unit).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=x_B3hw.device).mul(unit).view(3, 1, 1)
-    return (x_B3hw - mean) / std
+        mean = _per_channel(preprocessing.mean, unit, x_B3hw.device)
+    return (x_B3hw - mean) / _per_channel(preprocessing.std, unit, x_B3hw.device)
+
+
+@functools.cache
+def _per_channel(values: tuple[float, float, float], unit: float, device: torch.device) -> Tensor:
+    """Bring figures of the channels to a device as [3, 1, 1], once: the host waits for every such copy."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).mul(unit).view(3, 1, 1)
 
 
 def _fit_mean_image(preprocessing: Preprocessing, size: tuple[int, int]) -> Tensor:
