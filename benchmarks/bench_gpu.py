@@ -3,8 +3,8 @@
 In one run: (1) the card's bfloat16 rate by large matrix products; (2) the teachers in float32, batch after batch, each
 awaited; (3) the same in bfloat16, as `label` runs them; (4) compiled too, as by `label --compile`; (5) these with every
 batch's labels written into a shard; (6) with --videos, the whole job: videos decoded, labelled, committed. FLOPs of a
-frame are counted by `torch.utils.flop_counter`. Frames are random and in memory but for the last. Runs on a processor
-too, to see that it runs: the figures then mean little.
+frame are counted by `torch.utils.flop_counter`. Frames are random and in memory but for the last. Float32 is PyTorch's:
+TF32 in convolutions. Runs on a processor too, to see that it runs: the figures then mean little.
 
     python benchmarks/bench_gpu.py [--batch-size 64] [--batches 20] [--videos DIR [--limit 100]]
 """

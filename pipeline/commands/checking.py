@@ -73,7 +73,7 @@ def label_sample(
 
     folder, bad = checked.labels.shards_dir, frozenset(shard.name for shard in check.shards.bad)
     plan = require_plan(checked.labels, checked.dataset, checked.records)
-    teachers, settings = choose_begun_teachers(workspace, choice, checked.labels, plan), choose_settings(choice)
+    teachers, settings = choose_begun_teachers(workspace, choice, checked.labels, plan), choose_settings(choice, folder)
     with watch(f"sample {checked.dataset}", "frames", choice) as display:
         sample = recheck_frames(
             folder,

@@ -66,7 +66,7 @@ def open_workers(
     if choice.workers != 0:
         gpus_per_worker = choice.gpus_per_worker if product.uses_gpu else 0.0
         cluster = ClusterSettings(choice.address, choice.workers, gpus_per_worker, choice.recycle_after)
-    return open_pool(product, choose_settings(choice), shards_dir, cluster)
+    return open_pool(product, choose_settings(choice, shards_dir), shards_dir, cluster)
 
 
 def choose_product(workspace: Workspace, choice: LabellingChoice, labels: LabelSet, plan: Plan) -> Product:
@@ -86,6 +86,8 @@ def choose_begun_teachers(
 
     if choice.mask_median is None:
         choice = dataclasses.replace(choice, mask_median=mask_median_of(plan.ingredients))
+    if choice.precision == "auto":
+        choice = dataclasses.replace(choice, precision=plan.ingredients["precision"])
     if choice.compile is None:
         choice = dataclasses.replace(choice, compile=COMPILED in plan.ingredients)
     return choose_teachers(workspace, choice, labels.kinds)
@@ -109,14 +111,27 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
         )
 
 
-def choose_settings(choice: LabellingChoice) -> LabelSettings:
-    """Return how a worker labels, as the options ask for."""
-    from pipeline.label.messages import DecodeLimits
-    from pipeline.label.settings import LabelSettings
+def with_begun_precision(choice: LabellingChoice, shards_dir: Path) -> LabellingChoice:
+    """Let "auto" be the precision that the labels were begun in: other machines may choose another one."""
+    from pipeline.label.plan import read_plan_file
 
+    begun = read_plan_file(shards_dir) if choice.precision == "auto" else None
+    return choice if begun is None else dataclasses.replace(choice, precision=begun.ingredients["precision"])
+
+
+def choose_settings(choice: LabellingChoice, shards_dir: Path) -> LabelSettings:
+    """Return how a worker labels, as the options ask for, and where they say nothing as the labels were begun."""
+    from pipeline.label.messages import DecodeLimits
+    from pipeline.label.plan import read_plan_file
+    from pipeline.label.settings import CPU_BATCH_SIZE, LabelSettings
+
+    batch_size = choice.batch_size
+    if batch_size is None and (begun := read_plan_file(shards_dir)) is not None:
+        # An older program's plan does not say; this was the default then, wherever it ran.
+        batch_size = begun.batch_size or CPU_BATCH_SIZE
     memory_gib = choice.decoder_memory_gib
     return LabelSettings(
-        batch_size=choice.batch_size,
+        batch_size=batch_size,
         num_decoders=choice.decoders,
         stall_sec=choice.stall_sec,
         decode_limits=DecodeLimits(video_sec=choice.video_sec),

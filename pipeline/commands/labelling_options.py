@@ -33,7 +33,7 @@ class LabellingChoice:
     progress_every: float
     gpus_per_worker: float | None = None
     precision: str = "auto"
-    batch_size: int = 16
+    batch_size: int | None = None
     compression: Literal["gzip", "zstd"] = "gzip"
     human_teacher: str = "teachers.human:load"
     scene_teacher: str = "teachers.scene:load"
@@ -121,14 +121,12 @@ _TEACHER_OPTIONS = (
         type=click.Choice(PRECISIONS),
         default=LabellingChoice.precision,
         show_default=True,
-        help="Of the teachers; auto is bfloat16 on a GPU.",
+        help="Of the teachers; auto is what the labels were begun with, at first bfloat16 where the GPU or CPU has it.",
     ),
     click.option(
         "--batch-size",
         type=click.IntRange(1),
-        default=LabellingChoice.batch_size,
-        show_default=True,
-        help="Frames a batch.",
+        help="Frames a batch.  [default: what the labels were begun with; at first 64 on a GPU, 16 elsewhere]",
     ),
     click.option(
         "--compression",

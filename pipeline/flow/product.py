@@ -32,6 +32,7 @@ class FlowProduct:
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="flow")
         self.ingredients = {"flow": settings.describe(cv2.__version__)}
         self.stage = "flow"
+        self.batch_size: int | None = None
         self.trial_frames = 2 * num_threads + 1
         self._still = Future[bytes]()
         self._still.set_result(encode(np.full((2, FRAME_HEIGHT, FRAME_WIDTH), ZERO, np.uint8), settings.quality))

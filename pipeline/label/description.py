@@ -9,10 +9,12 @@ class WorkerDescription:
 
     Attributes:
         ingredients: everything beside the manifest that decides the labels' values, by name.
+        batch_size: of the teachers; None of flow.
         frames_per_sec: measured speed of the teachers; None where it was not asked for.
     """
 
     ingredients: dict[str, str]
+    batch_size: int | None
     frames_per_sec: float | None
 
 

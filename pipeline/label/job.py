@@ -211,7 +211,15 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     else:
         sizes = even_sizes(job.records, job.videos_per_shard)
     shards = partition(job.records, sizes)
-    plan = Plan(job.dataset, job.videos_per_shard, ingredients, shards, job.teacher_files, job.manifest_file)
+    plan = Plan(
+        job.dataset,
+        job.videos_per_shard,
+        ingredients,
+        shards,
+        job.teacher_files,
+        job.manifest_file,
+        description.batch_size,
+    )
     plan.of_split(job.split)
     write_plan(job.shards_dir, plan)
     _require_no_rival(job)

@@ -55,6 +55,7 @@ class Plan:
         shards: every shard of every split.
         teacher_files: `digest_teacher_files` of the teachers it was made with; None where that is not known.
         manifest_file: hex SHA-256 of the manifest's file, in which these shards' videos stand; None likewise.
+        batch_size: of the teachers at the first start; None of flow, and where it is not known.
     """
 
     dataset: str
@@ -63,6 +64,7 @@ class Plan:
     shards: tuple[PlannedShard, ...]
     teacher_files: str | None = None
     manifest_file: str | None = None
+    batch_size: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -178,6 +180,7 @@ def write_plan(shards_dir: Path, plan: Plan) -> None:
         },
         "teacher_files": plan.teacher_files,
         "manifest_file": plan.manifest_file,
+        "batch_size": plan.batch_size,
     }
     make_dir(shards_dir)
     write_atomically(shards_dir / PLAN_NAME, json.dumps(content, indent=1) + "\n")
@@ -205,7 +208,15 @@ def read_plan(shards_dir: Path, dataset: str, records: Sequence[VideoRecord]) ->
         shards = partition(records, sizes)
     except ValueError as error:
         raise _no_plan(shards_dir, error) from error
-    return Plan(dataset, file.videos_per_shard, file.ingredients, shards, file.teacher_files, file.manifest_file)
+    return Plan(
+        dataset,
+        file.videos_per_shard,
+        file.ingredients,
+        shards,
+        file.teacher_files,
+        file.manifest_file,
+        file.batch_size,
+    )
 
 
 class PlanFile(NamedTuple):
@@ -213,6 +224,7 @@ class PlanFile(NamedTuple):
 
     Attributes:
         num_videos: of all shards.
+        batch_size: None of flow, and in the plan of an older program.
         shard_videos: videos in each split's shards; None in the plan of an older program, whose shards are of one size.
     """
 
@@ -222,6 +234,7 @@ class PlanFile(NamedTuple):
     shard_videos: dict[str, list[int]] | None
     teacher_files: str | None
     manifest_file: str | None
+    batch_size: int | None
 
 
 def read_plan_file(shards_dir: Path) -> PlanFile | None:
@@ -241,6 +254,7 @@ def read_plan_file(shards_dir: Path) -> PlanFile | None:
             shard_videos,
             content.get("teacher_files"),
             content.get("manifest_file"),
+            None if content.get("batch_size") is None else int(content["batch_size"]),
         )
         schema_version = int(content["schema_version"])
     except FileNotFoundError:

@@ -72,11 +72,13 @@ class LoadedProduct(Protocol):
     Attributes:
         ingredients: what decides the rows' values beside manifest, schema and decoder, by name.
         stage: under which a receipt counts the seconds that it took.
+        batch_size: frames that are computed together, where that moves values by rounding; else None.
         trial_frames: so many frames try it out, and tell its speed.
     """
 
     ingredients: dict[str, str]
     stage: str
+    batch_size: int | None
     trial_frames: int
 
     def make_rows(self) -> RowMaker:

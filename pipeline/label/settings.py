@@ -20,6 +20,9 @@ SCENE_FACTORY = "teachers.scene:load"
 MASK_MEDIAN = "mask_median"
 COMPILED = "compiled"
 NO_MASK_MEDIAN = 1
+# A GPU would wait for the host to start the kernels of small batches; on processors large ones only take memory.
+GPU_BATCH_SIZE = 64
+CPU_BATCH_SIZE = 16
 # Sixteen decode faster than any GPU's teachers look; more would only hold memory, some 0.1 GB each.
 MAX_DECODERS = 16
 # Enough for any video of up to 8K; with less, sound files would be called too large.
@@ -33,7 +36,7 @@ class TeacherSettings:
     Attributes:
         human_path, scene_path: weights files.
         human_factory, scene_factory: ``module:function`` as `pipeline.label.teacher` describes.
-        precision: "auto" is bfloat16 on a GPU and float32 elsewhere.
+        precision: "auto" is bfloat16 where the GPU or the processor computes in it, and float32 elsewhere.
         kinds: which of the two label; the other's file and factory are not touched.
         mask_median: frames over which masks are smoothed, odd; 1 leaves them as they are.
         compiled: whether torch compiles the networks, which moves labels by rounding.
@@ -94,7 +97,8 @@ class LabelSettings:
     """How a worker labels; none of it changes the labels but `batch_size`, through rounding alone.
 
     Attributes:
-        batch_size: frames that go through the teachers together; every batch is filled up to it.
+        batch_size: frames that go through the teachers together; every batch is filled up to it. None is
+            `GPU_BATCH_SIZE` on a GPU and `CPU_BATCH_SIZE` elsewhere.
         num_decoders: decoding processes; None is one for each of the worker's processors, at most `MAX_DECODERS`.
         stall_sec: how long a decoder may send nothing before it counts as hung.
         decode_limits: what a decoder and a video in it may take.
@@ -105,7 +109,7 @@ class LabelSettings:
         teacher_stall_sec: a worker whose teachers are at one batch for so long, or on Ray answers nothing, has hung.
     """
 
-    batch_size: int = 16
+    batch_size: int | None = None
     num_decoders: int | None = None
     stall_sec: float = 120.0
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
@@ -115,8 +119,9 @@ class LabelSettings:
     teacher_stall_sec: float = 900.0
 
     def __post_init__(self) -> None:
+        batch_size = 1 if self.batch_size is None else self.batch_size
         num_decoders = 1 if self.num_decoders is None else self.num_decoders
-        if min(self.batch_size, num_decoders, self.stall_sec, self.max_attempts, self.teacher_stall_sec) <= 0:
+        if min(batch_size, num_decoders, self.stall_sec, self.max_attempts, self.teacher_stall_sec) <= 0:
             raise ValueError(
                 f"batch_size, num_decoders, stall_sec, max_attempts and teacher_stall_sec must be positive, not {self}"
             )

@@ -63,8 +63,14 @@ def compile_teachers(teachers: Teachers, settings: TeacherSettings, batch_size: 
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """Resolve "auto": bfloat16 on a GPU, float32 elsewhere."""
-    return ("bfloat16" if device.type == "cuda" else "float32") if wanted == "auto" else wanted
+    """Resolve "auto": bfloat16 where the GPU or the processor computes in it, float32 where it would be emulated."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def describe_teachers(teachers: Teachers) -> dict[str, str]:

@@ -5,7 +5,14 @@ import torch
 from pipeline.label.batches import TeacherBatches
 from pipeline.label.mask_median import MedianMasks
 from pipeline.label.product import RowMaker
-from pipeline.label.settings import COMPILED, MASK_MEDIAN, LabelSettings, TeacherSettings
+from pipeline.label.settings import (
+    COMPILED,
+    CPU_BATCH_SIZE,
+    GPU_BATCH_SIZE,
+    MASK_MEDIAN,
+    LabelSettings,
+    TeacherSettings,
+)
 from pipeline.label.teacher_loading import (
     Teachers,
     choose_precision,
@@ -38,6 +45,7 @@ class TeacherProduct:
         if compiled:
             self.ingredients[COMPILED] = "yes"
         self.stage = "teachers"
+        self.batch_size: int | None = batch_size
         self.trial_frames = batch_size
 
     def make_rows(self) -> RowMaker:
@@ -60,8 +68,7 @@ def load_teacher_product(teachers: TeacherSettings, settings: LabelSettings, num
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(teachers.precision, device)
     loaded = load_teachers(teachers, device, precision)
+    batch_size = settings.batch_size or (GPU_BATCH_SIZE if device.type == "cuda" else CPU_BATCH_SIZE)
     if teachers.compiled:
-        compile_teachers(loaded, teachers, settings.batch_size)
-    return TeacherProduct(
-        loaded, precision, settings.batch_size, mask_median=teachers.mask_median, compiled=teachers.compiled
-    )
+        compile_teachers(loaded, teachers, batch_size)
+    return TeacherProduct(loaded, precision, batch_size, mask_median=teachers.mask_median, compiled=teachers.compiled)

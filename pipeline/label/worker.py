@@ -83,7 +83,7 @@ class ShardWorker:
             "decoder": DECODER,
             **product.ingredients,
         }
-        return WorkerDescription(ingredients, _measure_speed(product) if measure else None)
+        return WorkerDescription(ingredients, product.batch_size, _measure_speed(product) if measure else None)
 
     def label(self, task: ShardTask) -> Receipt:
         """Label one shard and leave its receipt; see `ShardLabeller.label_shard`."""

@@ -1,0 +1,50 @@
+"""What the machine chose at the first start, precision and batch size, stands in the plan, and holds from then on."""
+
+import json
+
+import torch
+
+from pipeline.commands.labelling import choose_settings
+from pipeline.commands.labelling_options import LabellingChoice
+from pipeline.label.plan import PLAN_NAME
+from pipeline.label.settings import CPU_BATCH_SIZE, GPU_BATCH_SIZE
+from pipeline.label.teacher_loading import choose_precision
+from tests.pipeline.commands.test_label_status_verify import TOYS, run
+from tests.pipeline.label.conftest import Bench
+
+CHOICE = LabellingChoice(None, 0, 50, None, 120.0, 900.0, None, 21600.0, 3, "none", 30.0)
+DEFAULTS = [option for option in TOYS if option not in ("--batch-size", "8")]
+
+
+def test_a_resumed_run_takes_precision_and_batch_size_from_the_plan(bench: Bench) -> None:
+    assert choose_settings(CHOICE, bench.shards_dir).batch_size is None
+    first = run(bench, "label", *TOYS, "--videos-per-shard", "3", "--precision", "bfloat16")
+    assert first.exit_code == 0, first.output
+    path = bench.shards_dir / PLAN_NAME
+    plan = json.loads(path.read_text())
+    assert plan["batch_size"] == 8 and plan["ingredients"]["precision"] == "bfloat16"
+
+    name = next(bench.shards_dir.glob("*.h5")).stem
+    labels = (bench.shards_dir / f"{name}.h5").read_bytes()
+    (bench.shards_dir / f"{name}.json").unlink()
+    # On its own, a machine without bfloat16 would begin in float32.
+    second = run(bench, "label", *DEFAULTS)
+    assert second.exit_code == 0, second.output
+    assert (bench.shards_dir / f"{name}.h5").read_bytes() == labels
+
+    told = LabellingChoice(*list(CHOICE.__dict__.values())[:11], batch_size=4)
+    assert choose_settings(told, bench.shards_dir).batch_size == 4
+    assert choose_settings(CHOICE, bench.shards_dir).batch_size == 8
+    del plan["batch_size"]
+    path.write_text(json.dumps(plan))
+    assert choose_settings(CHOICE, bench.shards_dir).batch_size == CPU_BATCH_SIZE
+
+
+def test_at_first_the_device_decides(bench: Bench) -> None:
+    assert run(bench, "label", *DEFAULTS).exit_code == 0
+    on_gpu = torch.cuda.is_available()
+    plan = json.loads((bench.shards_dir / PLAN_NAME).read_text())
+    assert plan["batch_size"] == (GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE)
+    device = torch.device("cuda" if on_gpu else "cpu")
+    assert plan["ingredients"]["precision"] == choose_precision("auto", device)
+    assert choose_precision("bfloat16", device) == "bfloat16"
