@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.video import decord_count
 
 if __name__ == "__main__":
+    decord_count.end_with(int(sys.argv[2]))
     harm, marker = os.environ["ODD_DECORD"], Path(sys.argv[1]).with_suffix(".met")
     is_first = not marker.exists()
     marker.touch()

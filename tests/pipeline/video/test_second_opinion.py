@@ -2,6 +2,9 @@
 
 import functools
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from pipeline.errors import WorkspaceError
 from pipeline.video import probe_video
 from pipeline.video.second_opinion import NoCount, Patience, SecondCount, count_with_decord
 from tests.pipeline.video.numbered import numbered_frames
+from tests.processes import descendants
 from tests.videos import write_video
 
 ODD = Path(__file__).with_name("odd_decord.py")
@@ -69,6 +73,24 @@ def test_a_second_decoder_that_does_not_start_is_no_videos_doing(whole: Path, od
     odd.setenv("ODD_DECORD", "absent")
     with pytest.raises(WorkspaceError, match="import decord"):
         ask(whole, program=ODD)
+
+
+def test_a_hanging_second_decoder_does_not_outlive_who_asks(whole: Path, odd: pytest.MonkeyPatch) -> None:
+    odd.setenv("ODD_DECORD", "stop")
+    program = (
+        "from pathlib import Path\n"
+        "from pipeline.video.second_opinion import count_with_decord\n"
+        f"list(count_with_decord(Path({str(whole)!r}), program=Path({str(ODD)!r})))\n"
+    )
+    deadline = time.monotonic() + 60
+    with subprocess.Popen([sys.executable, "-c", program]) as asking:
+        while not (whole.with_suffix(".met").exists() and (found := list(descendants(asking.pid)))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        asking.kill()
+    while any(Path(f"/proc/{pid}").exists() for pid in found):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_an_unanswered_question_is_a_reason_of_its_own(whole: Path, odd: pytest.MonkeyPatch) -> None:
