@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from manifests.atomic import publish
+from manifests.errors import KinetError
 from manifests.record import VideoRecord
 
 CRASHED = "crashed"
@@ -57,6 +58,9 @@ def probe_videos(
         num_workers: processes, 1 or more.
         stall_sec: a probe that gives no sign of life for so long hangs.
         timeout_sec: for one video, however lively, from the last sign of life that was to be expected.
+
+    Raises:
+        KinetError: a probe raised it: what it met is no video's fault.
     """
     if num_workers < 1:
         raise ValueError(f"num_workers {num_workers}: expected 1 or more")
@@ -131,9 +135,13 @@ class _Worker:
         return False
 
     def collect(self) -> ProbedVideo | None:
-        """Receive the result, or None for a sign of life; a closed connection means that the process is gone."""
+        """Receive the result, or None for a sign of life; a closed connection means that the process is gone.
+
+        Raises:
+            KinetError: what the probe met is no video's fault.
+        """
         try:
-            result: ProbedVideo | bool = self.connection.recv()
+            result: ProbedVideo | KinetError | bool = self.connection.recv()
         except (EOFError, OSError):
             assert self._process is not None
             self._process.join()
@@ -143,6 +151,8 @@ class _Worker:
         if isinstance(result, bool):
             self._live(expected=result)
             return None
+        if isinstance(result, KinetError):
+            raise result
         return result
 
     def give_up(self) -> ProbedVideo:
@@ -190,4 +200,7 @@ def _serve(connection: Connection, probe: Probe) -> None:
         except EOFError:
             return
         connection.send(True)
-        connection.send(probe(path, connection.send))
+        try:
+            connection.send(probe(path, connection.send))
+        except KinetError as error:
+            connection.send(error)

@@ -79,6 +79,7 @@ def survey(
         on_progress: called with the number of videos done, those left out among them.
 
     Raises:
+        KinetError: the probe met what is no video's fault.
         ManifestError: the manifest has no video, or not one of its videos is sound.
     """
     if not records:

@@ -30,9 +30,10 @@ REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 def source_fault(path: Path, error: OSError) -> SourceError:
     """Turn an OSError met while reading a video into one clear line; the caller raises it."""
+    alone = "" if error.errno in ABSENT else ". If it is this file alone, delete it: it then counts as missing"
     return SourceError(
         f"{path}: cannot be read on {platform.node()} ({error.strerror or error}); see that its disk is mounted there "
-        "and healthy, then run the same command again. If it is this file alone, delete it: it then counts as missing"
+        f"and healthy, then run the same command again{alone}"
     )
 
 

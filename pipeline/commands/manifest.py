@@ -1,5 +1,6 @@
 """``kinet-pipeline manifest``: list the videos of a data set, and check them."""
 
+import functools
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from manifests.check import ProbedVideo
     from manifests.draft import ManifestDraft
     from manifests.synthetic import SyntheticSpec
+    from pipeline.video_disk import Witnesses
 
 PROBE_STALL_SEC = 300.0
 PROBE_TIMEOUT_SEC = 6 * 3600.0
@@ -108,6 +110,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
     from manifests.survey import survey
     from pipeline.datasets import load_dataset
     from pipeline.errors import WorkspaceError
+    from pipeline.label.sight import require_videos
     from pipeline.processors import count_processors
     from pipeline.signals import interruptible
     from pipeline.store import is_local
@@ -118,6 +121,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
             f"{manifest_path}: a check works on a local disk; check it in a local workspace, then copy the manifest"
         )
     num_workers = workers or count_processors()
+    witnesses = require_videos(dataset, records)
     with (
         interruptible(f"run kinet-pipeline manifest check {dataset} --resume to go on"),
         _progress("check", len(records)) as show_done,
@@ -125,7 +129,7 @@ def check(dataset: str, workers: int | None, resume: bool, as_json: bool, worksp
         result = survey(
             manifest_path,
             records,
-            _probe,
+            functools.partial(_probe, witnesses=witnesses),
             num_workers=num_workers,
             stall_sec=PROBE_STALL_SEC,
             timeout_sec=PROBE_TIMEOUT_SEC,
@@ -153,8 +157,8 @@ def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     yield show_line
 
 
-def _probe(path: Path, beat: Callable[[bool], None]) -> "ProbedVideo":
-    """Probe one video in a worker process; a fault becomes its typed reason."""
+def _probe(path: Path, beat: Callable[[bool], None], *, witnesses: "Witnesses") -> "ProbedVideo":
+    """Probe one video in a worker process; its own fault becomes its typed reason, its disk's is raised."""
     from manifests.check import ProbedVideo
     from pipeline.errors import VideoError
     from pipeline.video.probe import probe_video
@@ -162,6 +166,7 @@ def _probe(path: Path, beat: Callable[[bool], None]) -> "ProbedVideo":
     try:
         probe = probe_video(path, on_progress=beat)
     except VideoError as error:
+        witnesses.require_sight(path)
         return ProbedVideo(reason=error.reason.value, message=error.message)
     return ProbedVideo(
         num_frames=probe.num_frames,

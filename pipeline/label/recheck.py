@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
-from pipeline.errors import VideoError
+from pipeline.errors import Reason, VideoError
 from pipeline.label.differences import FrameDifference, Tolerance, compare_labels, find_fault
 from pipeline.label.plan import Plan, check_ingredients
 from pipeline.label.settings import MASK_MEDIAN, LabelSettings, TeacherSettings
+from pipeline.label.sight import require_videos
 from pipeline.label.worker import ShardWorker
 from pipeline.processors import count_processors
 from pipeline.shards import FrameLabels, LabelIndex
 from pipeline.video import hash_frames, read_frames
+from pipeline.video_disk import NO_WITNESSES, Witnesses, read_through
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -116,6 +118,7 @@ def recheck_frames(
         on_frames: called with the frames compared so far, and all.
 
     Raises:
+        SourceError: the disk of the videos fails, or is not there; WorkspaceError where it is so from the start.
         PlanError: the teachers, or what else decides the labels, are not those of the plan.
     """
     tolerance = tolerance or Tolerance()
@@ -129,7 +132,9 @@ def recheck_frames(
         drawn = draw_frames(index, num_frames, seed)
         tally = _Tally(tolerance)
         radius = int(plan.ingredients.get(MASK_MEDIAN, 1)) // 2
-        _compare(worker, index, drawn, records, tally, on_frames, radius)
+        wanted = [record for record in records if record.video_id in drawn]
+        witnesses = require_videos(plan.dataset, wanted) if wanted else NO_WITNESSES
+        _compare(worker, index, drawn, wanted, witnesses, tally, on_frames, radius)
     return replace(tally.report(sum(map(len, drawn.values())), len(drawn)), left_out=tuple(sorted(left_out)))
 
 
@@ -138,12 +143,13 @@ def _compare(
     index: LabelIndex,
     drawn: Mapping[str, Sequence[int]],
     records: Sequence[VideoRecord],
+    witnesses: Witnesses,
     tally: "_Tally",
     on_frames: Callable[[int, int], None],
     radius: int,
 ) -> None:
     """Label the drawn frames again, some at a time with `radius` neighbours to either side, and tally the outcome."""
-    paths = {record.video_id: record.path for record in records if record.video_id in drawn}
+    paths = {record.video_id: record.path for record in records}
     done, wanted = 0, sum(map(len, drawn.values()))
     waiting: list[_Part] = []
 
@@ -162,6 +168,7 @@ def _compare(
             try:
                 waiting.append(_read_part(index, video_id, paths[video_id], chosen, radius))
             except (VideoError, ValueError) as error:
+                _require_sound_disk(paths[video_id], witnesses, error)
                 tally.add_unread(video_id, str(error))
             done += len(chosen)
             # Few frames are drawn of each video: batches hold those of several.
@@ -185,6 +192,14 @@ def _read_part(index: LabelIndex, video_id: str, path: Path, frames: Sequence[in
     clips = [pixels[[bisect_left(near, frame) for frame in window]] for window in windows]
     places = [frame - window[0] for frame, window in zip(frames, windows, strict=True)]
     return _Part(video_id, frames, stored, clips, places)
+
+
+def _require_sound_disk(path: Path, witnesses: Witnesses, error: VideoError | ValueError) -> None:
+    """Raise SourceError where a video cannot be read for its disk's sake."""
+    witnesses.require_sight(path)
+    if not (isinstance(error, VideoError) and error.reason is Reason.MISSING):
+        for _ in read_through(path):
+            pass
 
 
 def _cut(labels: FrameLabels, rows: slice) -> FrameLabels:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from manifests.check import ProbedVideo
+from manifests.errors import KinetError
 
 
 def probe_by_name(path: Path, beat: Callable[[bool], None]) -> ProbedVideo:
-    """Die, hang, find a fault, or measure the file, as its name says."""
+    """Die, hang, lose the disk, find a fault, or measure the file, as its name says."""
     if path.stem.startswith("die"):
         os.abort()
+    if path.stem.startswith("unmounted"):
+        raise KinetError(f"{path}: its disk is gone")
     if path.stem.startswith("hang"):
         time.sleep(600)
     if path.stem.startswith(("long", "endless")):

@@ -8,7 +8,7 @@ import pytest
 
 from manifests import VideoRecord, read_manifest, write_manifest
 from manifests.check import probe_videos
-from manifests.errors import ManifestError
+from manifests.errors import KinetError, ManifestError
 from manifests.survey import survey
 from tests.manifests.probes import probe_by_name
 
@@ -86,6 +86,19 @@ def test_what_was_found_stays_when_a_survey_is_broken_off(tmp_path: Path) -> Non
     assert [record.num_frames for record in kept] == [None, 2, 3, None, None]
     result = survey(path, kept, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60, resume=True)
     assert (result.checked, result.sound, result.reasons) == (3, 4, {"unreadable": 1})
+
+
+def test_a_lost_disk_ends_the_check_and_blames_no_video(tmp_path: Path) -> None:
+    names = ["good0", "good1", "unmounted", "good2"]
+    records = [VideoRecord(name, tmp_path / f"{name}.mp4", "train", 0, "walk") for name in names]
+    for record in records:
+        record.path.write_text("x")
+    path = tmp_path / "set.csv"
+    write_manifest(path, records)
+    with pytest.raises(KinetError, match="its disk is gone"):
+        survey(path, records, probe_by_name, num_workers=1, stall_sec=30, timeout_sec=60)
+    assert [record.num_frames for record in read_manifest(path)] == [1, 1, None, None]
+    assert not path.with_name("set.faults.csv").exists()
 
 
 KILLED_CHECK = """

@@ -45,6 +45,14 @@ def test_build_and_check_of_a_folder_with_every_kind_of_fault(tmp_path: Path) ->
     assert (records["run/good0"].height, records["run/good0"].width, records["run/good0"].fps) == (48, 64, 25.0)
     assert records["walk/text"].num_frames is None
 
+    # Their disk is lost: no video is called missing, and what was known of them stays.
+    content = (tmp_path / "ws/manifests/mine.csv").read_bytes()
+    videos.rename(tmp_path / "away")
+    (videos / "walk").mkdir(parents=True)
+    checked = run(tmp_path / "ws", "check", "mine")
+    assert checked.returncode == 1 and "is its disk mounted" in checked.stderr
+    assert (tmp_path / "ws/manifests/mine.csv").read_bytes() == content
+
 
 def test_build_synthetic_twice(tmp_path: Path) -> None:
     arguments = (
