@@ -2,11 +2,14 @@
 
 Videos of two tiny frames, teachers that do nothing, one process without Ray. Counted is the labelling process alone,
 from the reading of the manifest to the last receipt; the decoding processes are not. Every planned video is labelled.
+The ratio is a video's cost at the largest size over that at the smallest: 1 or less is linear or better. What a frame
+costs is not seen here: bench_efficiency.py and bench_peers.py have it.
 
     python benchmarks/bench_orchestration.py [--sizes 1000 10000 100000]
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -65,21 +68,32 @@ def measure(num_videos: int) -> None:
         peak_mb = own_peak_mb()
         if report.status.ok != num_videos:
             sys.exit(f"{report.status.ok} of {num_videos} videos labelled")
-        print(f"{num_videos:>9,} {cpu_sec:>9.1f} {1000 * cpu_sec / num_videos:>12.2f} {seconds:>9.1f} {peak_mb:>9.0f}")
+        print(json.dumps({"videos": num_videos, "cpu_sec": cpu_sec, "seconds": seconds, "peak_mb": peak_mb}))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         measure(options.one)
         return
     print(f"{'videos':>9} {'CPU s':>9} {'CPU s/1,000':>12} {'seconds':>9} {'peak MB':>9}", flush=True)
+    costs = []
     for size in options.sizes:
         # A process each: memory and imports of one do not count for the next.
-        subprocess.run([sys.executable, __file__, "--one", str(size)], check=True, env=os.environ)
+        command = [sys.executable, __file__, "--one", str(size)]
+        done = subprocess.run(command, check=True, env=os.environ, stdout=subprocess.PIPE, text=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        costs.append(1000 * found["cpu_sec"] / size)
+        print(
+            f"{size:>9,} {found['cpu_sec']:>9.1f} {costs[-1]:>12.2f} {found['seconds']:>9.1f} {found['peak_mb']:>9.0f}",
+            flush=True,
+        )
+    print(
+        f"a video at {options.sizes[-1]:,} over one at {options.sizes[0]:,}: {costs[-1] / costs[0]:.2f} times the cost"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Measure how masks are best stored: bytes a frame, frames written a second, milliseconds for 3 random frames.
 
-Four ways on the same masks: our shards (packed bits) with gzip and with zstd, and, as peers, one byte a pixel with gzip
-in HDF5 (chunks of 16 frames) and a folder of PNG files. Masks are those of J-HMDB, enlarged to 256 x 340, where
-KINET_REAL_DATA names a folder that has them, else moving blobs.
+Four ways on the same masks: our shards (packed bits, scenes and all) with gzip and with zstd, and, as peers, one byte
+a pixel with gzip in HDF5 (chunks of 16 frames) and a folder of PNG files, masks alone. Masks are those of J-HMDB,
+enlarged to 256 x 340, where KINET_REAL_DATA names a folder that has them, else moving blobs. Scenes are made up: a
+video's logits, and some noise in each frame.
 
     python benchmarks/bench_storage.py [--videos 128] [--reads 200]
 """
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -22,28 +24,67 @@ from PIL import Image
 from pipeline.shards import ShardHeader, ShardWriter, open_shard
 
 HEIGHT, WIDTH = 256, 340
-Clips = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Labels of one video: masks bool [T, 256, 340], the five best scenes [T, 5] and their probabilities [T, 5]."""
+
+    masks: np.ndarray
+    scene_indices: np.ndarray
+    scene_probs: np.ndarray
+
+
+Clips = dict[str, Clip]
+
+
+class Stored(NamedTuple):
+    """Bytes on disk: of the whole, and of scenes where there are any."""
+
+    whole: int
+    scenes: int = 0
+
+
+class Figures(NamedTuple):
+    """What is printed of a way."""
+
+    mask_bytes: float
+    scene_bytes: float
+    frames_per_sec: float
+    read_ms: float
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to store masks: `write` gives the bytes on disk, `read` opens afresh and returns masks [n, H, W]."""
+    """One way to store labels: `write` gives the bytes on disk, `read` opens afresh and returns masks [n, H, W]."""
 
     name: str
-    write: Callable[[Path, Clips], int]
+    write: Callable[[Path, Clips], Stored]
     read: Callable[[Path, str, list[int]], np.ndarray]
 
 
 def load_clips(num_videos: int) -> tuple[str, Clips]:
-    """Return where the masks come from, and bool masks [T, 256, 340] by video."""
+    """Return where the masks come from, and labels by video."""
+    generator = np.random.default_rng(0)
     root = os.environ.get("KINET_REAL_DATA")
     paths = sorted(Path(root, "jhmdb", "masks").glob("*/*.npz")) if root else []
     if not paths:
-        return "moving blobs (KINET_REAL_DATA is not set)", {
-            f"blob{n}": clip for n, clip in enumerate(blobs(num_videos))
-        }
-    chosen = paths[:: max(1, len(paths) // num_videos)][:num_videos]
-    return "J-HMDB", {f"{path.parent.name}/{path.stem}": resize(np.load(path)["mask"]) for path in chosen}
+        source, masks = (
+            "moving blobs (KINET_REAL_DATA is not set)",
+            {f"blob{n}": clip for n, clip in enumerate(blobs(num_videos))},
+        )
+    else:
+        chosen = paths[:: max(1, len(paths) // num_videos)][:num_videos]
+        source, masks = "J-HMDB", {f"{path.parent.name}/{path.stem}": resize(np.load(path)["mask"]) for path in chosen}
+    return source, {name: Clip(clip, *scenes(generator, len(clip))) for name, clip in masks.items()}
+
+
+def scenes(generator: np.random.Generator, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make the five best scenes of a video's frames, and their probabilities."""
+    logits = generator.gumbel(size=365) * 2 + generator.normal(scale=0.1, size=(num_frames, 365))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    indices = np.argsort(-probs, axis=1)[:, :5]
+    return indices, np.take_along_axis(probs, indices, axis=1)
 
 
 def resize(masks: np.ndarray) -> np.ndarray:
@@ -67,7 +108,7 @@ def blobs(num_videos: int) -> Iterator[np.ndarray]:
         )  # fmt: skip
 
 
-def shard_writer(compression: str) -> Callable[[Path, Clips], int]:
+def shard_writer(compression: str) -> Callable[[Path, Clips], Stored]:
     """Make the `write` of our shards, all columns and the reading back at commit included."""
     texts = dict.fromkeys(
         ("dataset", "split", "fingerprint", "frame_resize", "decoder", "human_teacher", "scene_teacher", "created_by"),
@@ -75,21 +116,18 @@ def shard_writer(compression: str) -> Callable[[Path, Clips], int]:
     )
     header = ShardHeader(height=HEIGHT, width=WIDTH, **texts)
 
-    def write(folder: Path, clips: Clips) -> int:
-        probs = np.linspace(0.5, 0.1, 5, dtype=np.float32)
+    def write(folder: Path, clips: Clips) -> Stored:
         with ShardWriter(folder / "bench.h5", header, compression) as writer:
-            for video_id, masks in clips.items():
-                frames = len(masks)
+            for video_id, clip in clips.items():
+                frames = len(clip.masks)
+                hashes, valid = np.arange(frames, dtype=np.uint64), np.ones(frames, np.bool_)
                 writer.begin_video(video_id)
-                writer.append(
-                    masks,
-                    np.tile(np.arange(5), (frames, 1)),
-                    np.tile(probs, (frames, 1)),
-                    np.arange(frames, dtype=np.uint64),
-                    np.ones(frames, np.bool_),
-                )
+                writer.append(clip.masks, clip.scene_indices, clip.scene_probs, hashes, valid)
                 writer.end_video(seek_exact=True)
-            return writer.commit().shard_bytes
+            shard_bytes = writer.commit().shard_bytes
+        with h5py.File(folder / "bench.h5") as file:
+            scene_bytes = sum(file[name].id.get_storage_size() for name in ("scene_index", "scene_prob"))
+        return Stored(shard_bytes, scene_bytes)
 
     return write
 
@@ -99,14 +137,14 @@ def read_shard(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
         return shard.read(video_id, indices).masks
 
 
-def write_raw(folder: Path, clips: Clips) -> int:
+def write_raw(folder: Path, clips: Clips) -> Stored:
     with h5py.File(folder / "raw.h5", "w") as file:
-        for video_id, masks in clips.items():
-            chunks = (min(16, len(masks)), HEIGHT, WIDTH)
+        for video_id, clip in clips.items():
+            chunks = (min(16, len(clip.masks)), HEIGHT, WIDTH)
             file.create_dataset(
-                video_id, data=masks.astype(np.uint8), chunks=chunks, compression="gzip", fletcher32=True
+                video_id, data=clip.masks.astype(np.uint8), chunks=chunks, compression="gzip", fletcher32=True
             )
-    return (folder / "raw.h5").stat().st_size
+    return Stored((folder / "raw.h5").stat().st_size)
 
 
 def read_raw(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
@@ -114,12 +152,12 @@ def read_raw(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
         return np.stack([file[video_id][index] for index in indices]).astype(np.bool_)
 
 
-def write_png(folder: Path, clips: Clips) -> int:
-    for video_id, masks in clips.items():
+def write_png(folder: Path, clips: Clips) -> Stored:
+    for video_id, clip in clips.items():
         (folder / video_id).mkdir(parents=True)
-        for number, mask in enumerate(masks):
+        for number, mask in enumerate(clip.masks):
             Image.fromarray(mask).save(folder / video_id / f"{number}.png")
-    return sum(path.stat().st_size for path in folder.rglob("*.png"))
+    return Stored(sum(path.stat().st_size for path in folder.rglob("*.png")))
 
 
 def read_png(folder: Path, video_id: str, indices: list[int]) -> np.ndarray:
@@ -141,35 +179,40 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=200)
     arguments = parser.parse_args()
     source, clips = load_clips(arguments.videos)
-    frames = sum(map(len, clips.values()))
+    frames = sum(len(clip.masks) for clip in clips.values())
     print(f"{len(clips)} clips, {frames} frames of {HEIGHT} x {WIDTH}: {source}; CPU time, one core")
-    print(f"{'':16} {'bytes/frame':>12} {'frames/s written':>17} {'ms for 3 frames':>16}   ratios to the first")
-    first: tuple[float, float, float] | None = None
+    print(f"{'':16} {'mask B/frame':>13} {'scene B':>8} {'frames/s written':>17} {'ms for 3 frames':>16}", end="   ")
+    print("ratios to the first")
+    first: Figures | None = None
     for way in WAYS:
         figures = measure(way, clips, frames, arguments.reads)
         first = first or figures
         ratios = "  ".join(f"{value / base:5.2f}" for value, base in zip(figures, first, strict=True))
-        print(f"{way.name:16} {figures[0]:12.0f} {figures[1]:17,.0f} {figures[2]:16.2f}   {ratios}")
+        print(
+            f"{way.name:16} {figures.mask_bytes:13.0f} {figures.scene_bytes:8.1f} {figures.frames_per_sec:17,.0f} "
+            f"{figures.read_ms:16.2f}   {ratios}"
+        )
 
 
-def measure(way: Way, clips: Clips, frames: int, reads: int) -> tuple[float, float, float]:
-    """Return bytes a frame, frames written a CPU second, and the median CPU ms of 3 random frames with a fresh open."""
+def measure(way: Way, clips: Clips, frames: int, reads: int) -> Figures:
+    """Write all clips, then read 3 random frames with a fresh open again and again; times are of the processor."""
     generator = np.random.default_rng(0)
     names = list(clips)
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
-        stored_bytes = way.write(Path(folder), clips)
+        stored = way.write(Path(folder), clips)
         write_sec = time.process_time() - started
         times = []
         for _ in range(reads):
             video_id = names[generator.integers(len(names))]
-            indices = generator.integers(0, len(clips[video_id]), 3).tolist()
+            indices = generator.integers(0, len(clips[video_id].masks), 3).tolist()
             started = time.process_time()
             masks = way.read(Path(folder), video_id, indices)
             times.append(time.process_time() - started)
-            if not np.array_equal(masks, clips[video_id][indices]):
+            if not np.array_equal(masks, clips[video_id].masks[indices]):
                 raise SystemExit(f"{way.name}: {video_id} frames {indices} came back wrong")
-    return stored_bytes / frames, frames / write_sec, 1000 * float(np.median(times))
+    mask_bytes = (stored.whole - stored.scenes) / frames
+    return Figures(mask_bytes, stored.scenes / frames, frames / write_sec, 1000 * float(np.median(times)))
 
 
 if __name__ == "__main__":

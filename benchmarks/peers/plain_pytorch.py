@@ -1,4 +1,7 @@
-"""Label as a user would in an afternoon: a DataLoader that decodes with decord, both teachers, h5py."""
+"""Label as a user would in an afternoon: a DataLoader that decodes with decord, both teachers, h5py.
+
+As many decoding processes as ours has: one a processor.
+"""
 
 import time
 from collections.abc import Sequence
@@ -39,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(task.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teachers = load_teachers(task.teachers, device, "bfloat16" if device.type == "cuda" else "float32")
-    loader = DataLoader(Videos(task.records), batch_size=None, num_workers=1, prefetch_factor=4)
+    loader = DataLoader(Videos(task.records), batch_size=None, num_workers=task.num_threads, prefetch_factor=4)
     num_frames = 0
     started = time.monotonic()
     with CpuClock() as clock, h5py.File(task.output_dir / "labels.h5", "w") as file:
