@@ -65,7 +65,13 @@ def open_workers(
     cluster = None
     if choice.workers != 0:
         gpus_per_worker = choice.gpus_per_worker if product.uses_gpu else 0.0
-        cluster = ClusterSettings(choice.address, choice.workers, gpus_per_worker, choice.recycle_after)
+        cluster = ClusterSettings(
+            choice.address,
+            choice.workers,
+            gpus_per_worker,
+            choice.recycle_after,
+            cpus_per_worker=choice.cpus_per_worker,
+        )
     return open_pool(product, choose_settings(choice, shards_dir), shards_dir, cluster)
 
 

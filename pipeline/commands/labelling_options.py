@@ -31,6 +31,7 @@ class LabellingChoice:
     attempts: int
     progress: Literal["auto", "bar", "lines", "none"]
     progress_every: float
+    cpus_per_worker: int | None
     gpus_per_worker: float | None = None
     precision: str = "auto"
     batch_size: int | None = None
@@ -47,6 +48,11 @@ _WORKER_OPTIONS = (
         "--workers",
         type=click.IntRange(0),
         help="0 works in this process, without Ray.  [default: one a GPU, else, and for flow, one a node]",
+    ),
+    click.option(
+        "--cpus-per-worker",
+        type=click.IntRange(1),
+        help="Processors that a worker reserves and uses.  [default: its GPU's share of the node, else of all]",
     ),
     click.option(
         "--recycle-after",

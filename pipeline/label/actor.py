@@ -9,6 +9,7 @@ import ray
 
 from pipeline.label.description import WorkerDescription
 from pipeline.label.metrics import WorkerMetrics
+from pipeline.label.places import share_of_node
 from pipeline.label.product import Product
 from pipeline.label.settings import LabelSettings
 from pipeline.label.shard_queue import ShardRun
@@ -20,7 +21,8 @@ from pipeline.shards import Receipt
 class LabellingActor:
     """A `ShardWorker` in a process of its own; the class's name is what `ps` shows.
 
-    Two threads: one labels, the other answers how far it is.
+    Two threads: one labels, the other answers how far it is. With `gpus_to_share` it uses the processors of its node
+    that go with so many GPUs; else `num_cpus`.
     """
 
     def __init__(
@@ -29,9 +31,13 @@ class LabellingActor:
         label_settings: LabelSettings,
         shards_dir: Path,
         num_cpus: int,
+        gpus_to_share: float,
         make_metrics: Callable[[], WorkerMetrics],
         run: str,
     ) -> None:
+        if gpus_to_share:
+            (node,) = (node["Resources"] for node in ray.nodes() if node["NodeID"] == self.place())
+            num_cpus = share_of_node(node, gpus_to_share)
         self._worker = ShardWorker(product, label_settings, shards_dir, num_cpus, make_metrics, run)
 
     def place(self) -> str:

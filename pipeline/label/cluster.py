@@ -71,7 +71,9 @@ class RayPool:
     def resources(self) -> WorkerResources:
         """How many workers there is room for now, and what each holds."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return share_out(nodes, self._settings.num_workers, self._gpus_per_worker or 0.0)
+        return share_out(
+            nodes, self._settings.num_workers, self._gpus_per_worker or 0.0, self._settings.cpus_per_worker
+        )
 
     def describe(self, *, measure: bool) -> WorkerDescription:
         """Start the workers; say what the first one labels with. The others are held against it when they are ready."""
@@ -133,5 +135,10 @@ class RayPool:
             num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_concurrency=2
         )
         return options.remote(
-            *self._arguments, num_cpus=resources.cpus_per_worker, make_metrics=RayMetrics, run=self._run
+            *self._arguments,
+            num_cpus=resources.cpus_per_worker,
+            # Asked for while other nodes were up, or none: what goes with its GPU it sees where it starts.
+            gpus_to_share=0.0 if self._settings.cpus_per_worker else resources.gpus_per_worker,
+            make_metrics=RayMetrics,
+            run=self._run,
         )

@@ -148,6 +148,7 @@ class ClusterSettings:
         address: of a running Ray cluster ("auto", "ray://host:10001"); None starts one on this machine.
         num_workers: actors, as far as there is room; None is one a GPU, or one a node where there are none.
         gpus_per_worker: GPUs an actor reserves; None is 1 where the cluster has GPUs, else 0.
+        cpus_per_worker: processors an actor reserves and uses; None as `pipeline.label.places` says.
         shards_per_worker: after so many shards a worker makes place for a fresh one, for what its libraries leak.
         start_timeout_sec: how long the run waits while no worker can start, for nodes that come back.
     """
@@ -157,9 +158,12 @@ class ClusterSettings:
     gpus_per_worker: float | None = None
     shards_per_worker: int = 50
     start_timeout_sec: float = 900.0
+    cpus_per_worker: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.shards_per_worker, self.start_timeout_sec) <= 0:
             raise ValueError(f"shards_per_worker and start_timeout_sec must be positive, not {self}")
         if self.num_workers is not None and self.num_workers < 1:
             raise ValueError(f"num_workers is {self.num_workers}; give 1 or more, or label without Ray")
+        if self.cpus_per_worker is not None and self.cpus_per_worker < 1:
+            raise ValueError(f"cpus_per_worker is {self.cpus_per_worker}; give 1 or more, or None")

@@ -1,6 +1,7 @@
 """A cluster that shrinks and grows again while a job is at work: a head without processors, and a node that goes."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import TOY_HUMAN, Bench
 from tests.pipeline.label.test_cluster import REPOSITORY, expected, start, wait_for
+from tests.processes import descendants, title
 
 pytestmark = [
     pytest.mark.ray,
@@ -69,6 +71,19 @@ def test_a_node_that_goes_while_its_workers_load_ends_nothing(
         report = running.result()
     assert report.status.missing == 0
     assert bench.shard_bytes() == expected
+
+
+def test_a_worker_asked_for_before_its_node_was_there_uses_the_nodes_share(cluster, bench: Bench, expected) -> None:
+    bench.teachers.human_path.write_text("1")
+    run = start(
+        bench, "--workers", "2", "--gpus-per-worker", "1", "--precision", "float32", "--address", cluster.address
+    )
+    assert run.stderr is not None
+    assert "room for 0 of 2 workers" in run.stderr.readline()
+    cluster.add_node(num_cpus=3, num_gpus=1)
+    wait_for(lambda: sum("pipeline.label.decoder_process" in title(pid) for pid in descendants(os.getpid())) == 3)
+    _, err = run.communicate(timeout=250)
+    assert run.returncode == 0, err
 
 
 def test_a_cluster_without_room_is_named_with_what_a_worker_needs(cluster, bench: Bench) -> None:
