@@ -72,6 +72,7 @@ class Member:
         node_id: where it is; "" until that is known.
         place_asked: its answer on the way.
         run: what it is labelling.
+        is_fresh: it was never given a shard.
         num_shards: it has committed.
         num_faults: it has met since it committed one.
         rest_until_sec: it gets no work before.
@@ -87,6 +88,7 @@ class Member:
     node_id: str = ""
     place_asked: Any = None
     run: ShardRun | None = None
+    is_fresh: bool = True
     num_shards: int = 0
     num_faults: int = 0
     rest_until_sec: float = 0.0
@@ -99,6 +101,7 @@ class Member:
     def begin(self, run: ShardRun, now: float) -> None:
         """Note that it was given a shard."""
         self.run = run
+        self.is_fresh = False
         self.frames_before, self.teacher_sec, self.answered_sec = self.frames, 0.0, now
 
     def note(self, progress: WorkerProgress, now: float) -> None:

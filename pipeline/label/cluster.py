@@ -91,9 +91,10 @@ class RayPool:
         while queue.num_open:
             self._crew.fill(self._num_wanted(), queue.num_places)
             for member in self._crew.idle:
-                if (run := queue.take()) is None:
-                    break
-                self._crew.assign(member, run)
+                if (run := queue.take(is_fresh=member.is_fresh)) is not None:
+                    self._crew.assign(member, run)
+            if queue.wants_fresh:
+                self._crew.renew()
             for ended in self._crew.wait(TICK_SEC):
                 if isinstance(ended, Committed):
                     if queue.commit(ended.run, ended.receipt.frames):

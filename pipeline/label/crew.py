@@ -56,6 +56,8 @@ class Crew:
         self._settings = settings
         self._teacher_stall_sec = teacher_stall_sec
         self._starting: dict[Any, Member] = {}
+        # The last one that was started for another's place.
+        self._renewal: Member | None = None
         self._idle: list[Member] = []
         self._resting: list[Member] = []
         self._at_work: dict[Any, Member] = {}
@@ -88,9 +90,16 @@ class Crew:
         num_new = min(num_wanted - present, num_places - present + len(self._resting))
         self._round += num_new > 0
         for _ in range(num_new):
-            member = Member(self._start_actor(), self._round)
-            member.place_asked = member.handle.place.remote()
-            self._starting[member.handle.ready.remote()] = member
+            self._start()
+
+    def renew(self) -> None:
+        """Have a fresh worker take the place of an idle one that has labelled, unless one is idle or on its way."""
+        used = [member for member in self._idle if not member.is_fresh]
+        if used and len(used) == len(self._idle) and self._renewal not in self._starting.values():
+            self._idle.remove(used[0])
+            self._end(used[0])
+            self._round += 1
+            self._renewal = self._start()
 
     def describe(self, num_wanted: int, *, measure: bool) -> WorkerDescription:
         """Start so many workers, wait for the first one and say what it labels with.
@@ -170,6 +179,12 @@ class Crew:
         """End every worker."""
         for member in self._everyone():
             self._end(member)
+
+    def _start(self) -> Member:
+        member = Member(self._start_actor(), self._round)
+        member.place_asked = member.handle.place.remote()
+        self._starting[member.handle.ready.remote()] = member
+        return member
 
     def _everyone(self) -> list[Member]:
         return [*self._starting.values(), *self._idle, *self._resting, *self._at_work.values()]

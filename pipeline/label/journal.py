@@ -4,8 +4,10 @@ A file of JSON lines beside the shard, removed once the shard is committed. An a
 to; each line with videos replaces the one before: the videos whose frames are in the teachers. What stands last in an
 attempt is what its worker died, hung or failed with, unless a line after it says that the attempt blames nobody.
 
-An end says little of a video that shared the teachers with others, so the next attempt labels each of them alone. It
-says nothing when the driver died as well: machines end, and videos in hand are not to blame.
+An end says little of a video that shared the teachers with others, or that came to a process after others: what was
+gathered before may have ended it, as a leak does. So the next attempt labels each of them alone, and only what is the
+first in its process can be held to be the cause. An end says nothing when the driver died as well: machines end, and
+videos in hand are not to blame.
 """
 
 import contextlib
@@ -24,7 +26,7 @@ from pipeline.store import is_local, remove, write_atomically
 
 JOURNAL_SUFFIX = ".journal"
 COPY_JOURNAL_SUFFIX = f".copy{JOURNAL_SUFFIX}"
-# Bad ends in a row, the last ones alone and at the same frame, after which a video is held to be their cause.
+# Bad ends in a row, alone, first in a fresh process and at the same frame, after which a video is held to be the cause.
 MAX_DEATHS = 3
 # As many alone, at whatever frames: a video may kill now here, now there. Deaths of a worker that is its own driver do
 # not count so: whether its machine was preempted, nobody is left to say.
@@ -60,11 +62,13 @@ class JournalHistory:
     """What earlier attempts at a shard say of its videos.
 
     Attributes:
-        suspects: videos that an attempt ended badly with, not passed since: to be labelled alone.
+        suspects: videos that an attempt ended badly with, not passed since: to be labelled alone, before all others.
         condemned: videos that are the cause of so many bad ends that they are not to be labelled.
-        num_explained: bad ends that condemned videos, or suspects alone in the teachers, answer for.
+        num_explained: bad ends that condemned videos answer for, or that came after other videos were kept, or will
+            come to a verdict: all with one video alone in the teachers.
         ended: the last attempt ended with its machine or by a signal, as it says itself.
         any_passed: the teachers are known to be done with some video.
+        in_hand: videos that the last attempt ended with.
     """
 
     suspects: frozenset[str] = frozenset()
@@ -72,11 +76,14 @@ class JournalHistory:
     num_explained: int = 0
     ended: bool = False
     any_passed: bool = False
+    in_hand: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass
 class _Attempt:
     run: str
+    # Its process had labelled nothing before.
+    is_fresh: bool = True
     # The last line: videos in hand, whether the only one was alone on purpose, its frames given to the teachers.
     in_hand: list[str] = field(default_factory=list)
     alone: bool = False
@@ -87,16 +94,22 @@ class _Attempt:
     has_spoken: bool = False
     harm: tuple[Reason, str] = (Reason.CRASHED, "a worker died labelling it")
 
+    @property
+    def tells(self) -> bool:
+        """Whether its bad end says something of the one video in hand, and not of what came before."""
+        # An error came right after plain frames that raised none, in the same process.
+        is_fresh = self.is_fresh or self.harm[0] is Reason.TEACHER_FAILED
+        return self.alone and is_fresh and len(self.seen) == 1
+
 
 @dataclass
 class _Record:
-    """The bad ends of one video: those in a row that agree, all of those alone, where the last of these was.
+    """The bad ends that tell of one video: those in a row that agree, those that count anywhere, the last one's frame.
 
-    `anywhere` counts those alone that count at whatever frames they were.
+    Those count anywhere, at whatever frames they were, of which it is known that the machine was there.
     """
 
     agreeing: int = 0
-    alone: int = 0
     anywhere: int = 0
     place: int | None = None
     harm: tuple[Reason, str] = (Reason.CRASHED, "")
@@ -104,10 +117,8 @@ class _Record:
     def add(self, attempt: _Attempt) -> None:
         """Count an attempt that ended badly with the video in hand."""
         self.harm = attempt.harm
-        if not attempt.alone:
-            self.agreeing = max(self.agreeing, 1)
+        if not attempt.tells:
             return
-        self.alone += 1
         self.anywhere += attempt.run != IN_PROCESS or attempt.has_spoken
         # At another frame than the last time, what does the harm may not be there.
         self.agreeing = self.agreeing + 1 if self.place in (None, attempt.frames) else 1
@@ -116,7 +127,7 @@ class _Record:
     @property
     def condemned(self) -> Condemned | None:
         """The verdict, where there is one."""
-        attempts = self.agreeing if self.agreeing >= MAX_DEATHS else self.alone
+        attempts = self.agreeing if self.agreeing >= MAX_DEATHS else self.anywhere
         if self.agreeing < MAX_DEATHS and self.anywhere < MAX_DEATHS_ANYWHERE:
             return None
         reason, message = self.harm
@@ -133,6 +144,7 @@ def read_history(path: Path, run: str) -> JournalHistory:
     attempts = _read_attempts(path)
     records: dict[str, _Record] = {}
     any_passed = False
+    ended_badly: list[_Attempt] = []
     for number, attempt in enumerate(attempts):
         passed = attempt.seen.difference(attempt.in_hand)
         any_passed |= bool(passed)
@@ -141,6 +153,8 @@ def read_history(path: Path, run: str) -> JournalHistory:
         if attempt.blameless:
             continue
         following = attempts[number + 1].run if number + 1 < len(attempts) else run
+        if attempt.run == following:
+            ended_badly.append(attempt)
         for video_id in attempt.in_hand:
             record = records.setdefault(video_id, _Record())
             if attempt.run == following:
@@ -149,12 +163,10 @@ def read_history(path: Path, run: str) -> JournalHistory:
     return JournalHistory(
         suspects=frozenset(records.keys() - condemned.keys()),
         condemned=condemned,
-        num_explained=sum(
-            record.alone + (video_id in condemned and record.alone < record.agreeing)
-            for video_id, record in records.items()
-        ),
+        num_explained=sum(attempt.alone or not condemned.keys().isdisjoint(attempt.in_hand) for attempt in ended_badly),
         ended=bool(attempts) and attempts[-1].blameless,
         any_passed=any_passed,
+        in_hand=tuple(attempts[-1].in_hand) if attempts else (),
     )
 
 
@@ -185,9 +197,10 @@ class ShardJournal:
     Args:
         path: of the journal.
         run: names the run; `IN_PROCESS` where worker and driver are one process.
+        is_fresh: this process has labelled nothing before.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, run: str, *, is_fresh: bool = True) -> None:
         self._path = path
         self._last: dict[str, Any] = {}
         self.history = read_history(path, run)
@@ -201,7 +214,7 @@ class ShardJournal:
                 raise disk_fault(path, error) from error
         else:
             self._content = _read(path)
-        self._write({"run": run})
+        self._write({"run": run} if is_fresh else {"run": run, "fresh": False})
 
     def note(self, in_hand: Sequence[str], *, alone: bool = False, frames: int = 0) -> None:
         """Say which videos' frames are with the teachers from now on; call it before they are.
@@ -287,7 +300,7 @@ def _read_attempts(path: Path) -> list[_Attempt]:
             # The line that a dying machine left half written.
             continue
         if "run" in entry:
-            attempts.append(_Attempt(entry["run"]))
+            attempts.append(_Attempt(entry["run"], entry.get("fresh", True)))
         elif attempts and "ended" in entry:
             attempts[-1].blameless = True
         elif attempts and "harm" in entry:

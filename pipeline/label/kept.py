@@ -1,12 +1,13 @@
-"""The rows of a committed shard that stay as they are while some of its other videos are tried again."""
+"""The rows of a shard that stay as they are, while others come of its videos anew, or come from elsewhere."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.shards import ShardWriter, VideoOutcome, open_shard, read_receipt, receipt_path_of
+from pipeline.shards import ShardReader, ShardWriter, VideoOutcome, open_shard, read_receipt, receipt_path_of
 
 # Frames read at a time: 14 MB of masks.
 COPY_FRAMES = 160
@@ -14,9 +15,15 @@ COPY_FRAMES = 160
 
 @dataclass(frozen=True)
 class KeptVideo:
-    """A video whose outcome, and rows if it has any, are taken over from the committed shard."""
+    """A video whose outcome, and rows if it has any, are taken over from where they are.
+
+    Attributes:
+        outcome: what the receipt there says.
+        copy_rows: writes its rows.
+    """
 
     outcome: VideoOutcome
+    copy_rows: Callable[[ShardWriter], None]
 
 
 class CommittedLabels:
@@ -41,13 +48,18 @@ class CommittedLabels:
 
     def kept(self, again: Set[str]) -> dict[str, KeptVideo]:
         """Return the videos that are not tried again, by id."""
-        return {video_id: KeptVideo(outcome) for video_id, outcome in self.outcomes.items() if video_id not in again}
+        return {
+            video_id: KeptVideo(outcome, partial(copy_rows, self._reader, video_id))
+            for video_id, outcome in self.outcomes.items()
+            if video_id not in again
+        }
 
-    def copy_rows(self, video_id: str, writer: ShardWriter) -> None:
-        """Write a labelled video's rows as they are."""
-        num_frames = self._reader.num_frames(video_id)
-        writer.begin_video(video_id)
-        for start in range(0, num_frames, COPY_FRAMES):
-            rows = self._reader.read(video_id, np.arange(start, min(start + COPY_FRAMES, num_frames)))
-            writer.append(rows.masks, rows.scene_indices, rows.scene_probs, rows.frame_hashes, rows.valid, rows.flows)
-        writer.end_video(self._reader.status(video_id), seek_exact=self._reader.seek_exact(video_id))
+
+def copy_rows(reader: ShardReader, video_id: str, writer: ShardWriter) -> None:
+    """Write a labelled video's rows as they are in another shard."""
+    num_frames = reader.num_frames(video_id)
+    writer.begin_video(video_id)
+    for start in range(0, num_frames, COPY_FRAMES):
+        rows = reader.read(video_id, np.arange(start, min(start + COPY_FRAMES, num_frames)))
+        writer.append(rows.masks, rows.scene_indices, rows.scene_probs, rows.frame_hashes, rows.valid, rows.flows)
+    writer.end_video(reader.status(video_id), seek_exact=reader.seek_exact(video_id))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from manifests import VideoRecord
 from pipeline.label.decode_ahead import DecodedChunk, VideoEnd
-from pipeline.label.kept import CommittedLabels
+from pipeline.label.kept import CommittedLabels, KeptVideo
 from pipeline.label.product import FrameRows
 from pipeline.label.quality import MaskQualityMeter
 from pipeline.shards import ShardWriter, VideoOutcome, VideoStatus
@@ -42,7 +42,7 @@ class Ledger:
 
     Args:
         writer: of the shard.
-        committed: where the rows of videos that are not tried again come from; None where all are labelled.
+        committed: the labels that there were, for their attempts; None where there were none.
     """
 
     def __init__(self, writer: ShardWriter, committed: CommittedLabels | None) -> None:
@@ -106,12 +106,12 @@ class Ledger:
             if taken < len(chunk.hashes):
                 video.chunks.appendleft(_Identities(chunk.valid[taken:], chunk.hashes[taken:]))
 
-    def keep(self, outcome: VideoOutcome) -> None:
-        """Take a video over from the committed shard; no frames may be on their way."""
+    def keep(self, video: KeptVideo) -> None:
+        """Take a video over from where its rows are; no frames may be on their way."""
         entries = self.finish()
-        if self._committed is not None and outcome.outcome != "quarantined":
-            self._committed.copy_rows(outcome.video_id, self._writer)
-        entries.append(outcome)
+        if video.outcome.outcome != "quarantined":
+            video.copy_rows(self._writer)
+        entries.append(video.outcome)
 
     def finish(self) -> list[VideoOutcome]:
         """Settle the last videos and return every video's outcome."""

@@ -89,10 +89,11 @@ class LocalPool:
                 f"shard {task.name}: a teacher, or flow, gave nothing for {seconds:.0f} s, and the journal cannot tell "
                 f"the next run: {error}"
             )
-        videos = ", ".join(sorted({*history.suspects, *history.condemned})) or "plain frames"
+        videos = ", ".join(history.in_hand) or "plain frames"
         return (
             f"shard {task.name}: a teacher, or flow, gave nothing for {seconds:.0f} s, at {videos}; committed shards "
-            "are kept. Run the same command again: a video that does this three times is left out as timeout"
+            "are kept. Run the same command again: a video that does this three times, alone in a fresh process, is "
+            "left out as timeout"
         )
 
     def _started(self) -> ShardWorker:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pipeline.errors import ShardError
 from pipeline.files import disk_fault, fsync_dir
 from pipeline.label.journal import COPY_JOURNAL_SUFFIX, JOURNAL_SUFFIX
+from pipeline.label.pieces import shard_of_piece
 from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt, read_receipt
 from pipeline.shards.receipts import find_receipts
@@ -86,14 +87,17 @@ def place_leftovers(shards_dir: Path, fingerprint: str, names: Collection[str]) 
 
 
 def sweep(shards_dir: Path, tasks: Sequence[ShardTask]) -> None:
-    """Remove what attempts left that are over: half files, pairs not taken, files without a receipt, old journals."""
+    """Remove what attempts left that are over: half files, pairs not taken, files without a receipt.
+
+    Of shards that are done, their journals and pieces too.
+    """
     open_shards = {task.name for task in tasks}
     unfinished = {f"{task.name}.h5" for task in tasks if task.again is None}
     found = find_files(shards_dir, "*")
     names = {path.name for path in found}
     for path in found:
-        shard_name = path.name.removesuffix(JOURNAL_SUFFIX)
-        is_done = path.suffix == JOURNAL_SUFFIX and shard_name not in open_shards and f"{shard_name}.json" in names
+        shard_name = path.name.removesuffix(JOURNAL_SUFFIX) if path.suffix == JOURNAL_SUFFIX else shard_of_piece(path)
+        is_done = shard_name is not None and shard_name not in open_shards and f"{shard_name}.json" in names
         # A second worker's journal, which the driver did not live to fold into the shard's.
         is_done |= path.name.endswith(COPY_JOURNAL_SUFFIX)
         if path.suffix in (".part", NEXT_SUFFIX) or path.name in unfinished or is_done:

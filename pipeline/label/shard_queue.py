@@ -97,10 +97,19 @@ class ShardQueue:
         """Count the workers that there is work for: at every open shard one, and a second one where it is late."""
         return len(self._waiting) + len(self._runs) + len(self._late_runs())
 
-    def take(self) -> ShardRun | None:
-        """Return work for an idle worker: a waiting shard, else one that another worker is late with, else None."""
-        now = self._clock()
-        task = next((task for task in self._waiting if self._rest_until_sec.get(task.name, now) <= now), None)
+    @property
+    def wants_fresh(self) -> bool:
+        """Whether all that may be taken is for fresh processes: workers ended badly with it."""
+        ready = self._ready()
+        return bool(ready) and all(self._deaths[task.name] for task in ready)
+
+    def take(self, *, is_fresh: bool = True) -> ShardRun | None:
+        """Return work for an idle worker: a waiting shard, else one that another worker is late with, else None.
+
+        Args:
+            is_fresh: its process has labelled nothing yet; only such a one gets a shard that workers ended badly with.
+        """
+        task = next((task for task in self._ready() if is_fresh or not self._deaths[task.name]), None)
         if task is not None:
             self._waiting.remove(task)
         elif late := self._late_runs():
@@ -183,6 +192,11 @@ class ShardQueue:
                 f"{len(self._given_up)} shards could not be labelled ({', '.join(list(self._given_up)[:3])}); "
                 f"{name}: {why}. All others are done: mend the cause, and run the same command again"
             )
+
+    def _ready(self) -> list[ShardTask]:
+        """List the waiting shards that do not rest."""
+        now = self._clock()
+        return [task for task in self._waiting if self._rest_until_sec.get(task.name, now) <= now]
 
     def _give_up(self, name: str, why: str) -> None:
         logger.warning("shard %s is given up: %s", name, why)

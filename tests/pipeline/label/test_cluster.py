@@ -122,7 +122,7 @@ def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: 
             break
         deaths += 1
     # A worker that is its own driver takes the run with it; on Ray the run goes on.
-    assert run.returncode == 0 and deaths == (3 if workers == "0" else 0), err
+    assert run.returncode == 0 and deaths == (4 if workers == "0" else 0), err
     status = json.loads(out)
     assert status["reasons"]["crashed"] == 1 and status["missing"] == 0 and status["planned"] == planned
     with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:
@@ -135,7 +135,7 @@ def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: 
 @pytest.mark.slow
 def test_without_ray_each_hang_ends_the_run_until_the_video_is_left_out(bench: Bench) -> None:
     bench.whiten("good2")
-    for attempt in range(4):
+    for attempt in range(6):
         run = start(bench, "--workers", "0", "--teacher-stall-sec", "8", harm="hang")
         out, err = run.communicate(timeout=100)
         if run.returncode == 0:
@@ -144,7 +144,8 @@ def test_without_ray_each_hang_ends_the_run_until_the_video_is_left_out(bench: B
         # Alone from the second attempt on; before, its neighbours may share a batch with it.
         assert re.search(r"a teacher, or flow, gave nothing for \d+ s, at .*good2", err), err
         assert attempt == 0 or "at good2;" in err
-    assert attempt == 3
+    # The first among others, three alone.
+    assert attempt == 4
     status = json.loads(out)
     assert status["reasons"]["timeout"] == 1 and status["missing"] == 0 and status["planned"] == len(bench.records)
     with (bench.shards_dir / "quarantine.csv").open(newline="") as stream:

@@ -24,29 +24,43 @@ def die(journal: ShardJournal) -> None:
     del journal
 
 
-def attempt(path: Path, videos: list[str], kills: dict[str, int], run: str = "run", batch: int = 3) -> bool:
-    """Label a shard in batches of videos, dying where a video kills; say whether it was done."""
+def attempt(
+    path: Path,
+    videos: list[str],
+    kills: dict[str, int],
+    run: str = "run",
+    batch: int = 3,
+    kept: set[str] | None = None,
+    capacity: int | None = None,
+) -> bool:
+    """Label a shard in a fresh process, dying where a video kills; say whether it was done.
+
+    In batches of videos first; one by one, suspects first, once there are any: what is done then is `kept`. With a
+    `capacity` the process dies of its so many-th video, whichever that is.
+    """
     journal = ShardJournal(path, run)
     history = journal.history
-    for group in batches_of([name for name in videos if name not in history.condemned], history, batch):
-        alone = len(group) == 1 and group[0] in history.suspects
+    kept = set() if kept is None else kept
+    left = [name for name in videos if name not in history.condemned and name not in kept]
+    groups = [left[i : i + batch] for i in range(0, len(left), batch)]
+    if history.suspects:
+        last = [name for name in reversed(left) if name in history.suspects]
+        groups = [[name] for name in [*last, *(name for name in left if name not in history.suspects)]]
+    seen = 0
+    for group in groups:
+        alone = bool(history.suspects)
         journal.note(group, alone=alone, frames=0)
         for name in group:
-            if name in kills:
-                journal.note(group, alone=alone, frames=kills[name] if alone else 0)
+            seen += 1
+            if name in kills or seen == capacity:
+                journal.note(group, alone=alone, frames=kills.get(name, 0) if alone else 0)
                 die(journal)
                 return False
+        journal.note(())
+        if alone:
+            kept.update(group)
     path.unlink()
     return True
-
-
-def batches_of(videos: list[str], history: JournalHistory, batch: int) -> list[list[str]]:
-    groups: list[list[str]] = []
-    for name in videos:
-        if name in history.suspects or not groups or len(groups[-1]) == batch or groups[-1][0] in history.suspects:
-            groups.append([])
-        groups[-1].append(name)
-    return groups
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -56,23 +70,50 @@ def test_exactly_the_videos_that_kill_are_condemned(tmp_path: Path, seed: int) -
     kills = {name: generator.randrange(5) for name in generator.sample(videos, generator.randrange(4))}
     path = tmp_path / "s.journal"
     deaths, condemned = 0, {}
-    while not attempt(path, videos, kills):
+    kept: set[str] = set()
+    while not attempt(path, videos, kills, kept=kept):
         deaths += 1
         condemned = read_history(path, "run").condemned
         assert condemned.keys() <= kills.keys()
     assert condemned.keys() == kills.keys()
-    assert deaths <= MAX_DEATHS * len(kills)
+    # One among others, one alone after others, and those that tell.
+    assert deaths <= (2 + MAX_DEATHS) * len(kills)
     assert not path.exists()
 
 
-def test_one_poison_costs_three_workers(tmp_path: Path) -> None:
+def test_one_poison_is_condemned_by_three_deaths_alone_in_a_fresh_process(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
-    for _ in range(MAX_DEATHS):
-        assert not attempt(path, ["a", "b", "c"], {"b": 2})
+    kept: set[str] = set()
+    # One among others, one after its neighbour.
+    for _ in range(2 + MAX_DEATHS):
+        assert not read_history(path, "run").condemned
+        assert not attempt(path, ["a", "b", "c"], {"b": 2}, kept=kept)
     history = read_history(path, "run")
-    assert history.suspects == {"c"} and history.condemned.keys() == {"b"} and history.num_explained == 3
+    assert history.suspects == {"a"} and history.condemned.keys() == {"b"} and history.num_explained == 5
     assert history.condemned["b"] == Condemned(3, Reason.CRASHED, "a worker died labelling it, in each of 3 attempts")
-    assert attempt(path, ["a", "b", "c"], {"b": 2})
+    assert attempt(path, ["a", "b", "c"], {"b": 2}, kept=kept)
+
+
+@pytest.mark.parametrize("capacity", [2, 3, 5, 7])
+def test_a_leak_condemns_nobody_and_comes_to_an_end(tmp_path: Path, capacity: int) -> None:
+    path = tmp_path / "s.journal"
+    videos, kept, deaths = [f"v{i}" for i in range(24)], set[str](), 0
+    while not attempt(path, videos, {}, kept=kept, capacity=capacity):
+        deaths += 1
+        history = read_history(path, "run")
+        assert not history.condemned
+        # But the first, which came while several were in hand.
+        assert history.num_explained == deaths - 1
+    assert deaths <= 1 + 24 / (capacity - 1)
+
+
+def test_deaths_in_a_used_process_tell_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    for _ in range(3 * MAX_DEATHS_ANYWHERE):
+        journal = ShardJournal(path, "run", is_fresh=False)
+        journal.note(["a"], alone=True, frames=3)
+        die(journal)
+    assert read_history(path, "run").suspects == {"a"}
 
 
 def test_deaths_at_other_frames_each_time_take_more_of_them(tmp_path: Path) -> None:
@@ -82,7 +123,7 @@ def test_deaths_at_other_frames_each_time_take_more_of_them(tmp_path: Path) -> N
         assert read_history(path, "run").suspects == {"a"}
     assert not attempt(path, ["a"], {"a": 100})
     history = read_history(path, "run")
-    assert history.condemned["a"].attempts == history.num_explained == MAX_DEATHS_ANYWHERE
+    assert history.condemned["a"].attempts == history.num_explained - 1 == MAX_DEATHS_ANYWHERE
 
 
 def test_in_one_process_only_deaths_at_the_same_frame_condemn(tmp_path: Path) -> None:
@@ -107,8 +148,9 @@ def test_a_lost_machine_blames_nobody_when_the_driver_says_so(tmp_path: Path) ->
 
 def test_a_hang_condemns_with_its_own_reason(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
-    for _ in range(MAX_DEATHS):
-        assert not attempt(path, ["a", "b", "c"], {"b": 2})
+    kept: set[str] = set()
+    for _ in range(2 + MAX_DEATHS):
+        assert not attempt(path, ["a", "b", "c"], {"b": 2}, kept=kept)
         note_hang(path, 900.4)
     verdict = read_history(path, "run").condemned["b"]
     assert verdict == Condemned(3, Reason.TIMEOUT, "a teacher, or flow, gave nothing for 900 s, in each of 3 attempts")
@@ -116,7 +158,7 @@ def test_a_hang_condemns_with_its_own_reason(tmp_path: Path) -> None:
 
 def test_an_error_of_a_teacher_counts_as_a_death_does(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
-    for _ in range(MAX_DEATHS):
+    for _ in range(1 + MAX_DEATHS):
         with pytest.raises(PredictionError, match="ValueError: no") as caught, ShardJournal(path, "run") as journal:
             journal.note(["a"], alone="a" in journal.history.suspects)
             raise ValueError("no")
@@ -138,7 +180,8 @@ def test_the_death_of_the_driver_blames_nobody(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
     for number in range(10):
         assert not attempt(path, ["a", "b"], {"a": 0}, run=f"run {number}")
-    assert read_history(path, "run 10") == JournalHistory(frozenset({"a", "b"}), {})
+    history = read_history(path, "run 10")
+    assert history.suspects == {"a"} and not history.condemned and history.num_explained == 0
 
 
 def test_an_exception_is_no_death(tmp_path: Path) -> None:

@@ -296,3 +296,16 @@ def test_a_video_that_hangs_the_late_shards_second_worker_too_is_condemned(tmp_p
     assert queue.commit(run, 20)
     queue.require_all()
     assert not list(tmp_path.glob("*.copy.journal"))
+
+
+def test_a_shard_that_cost_a_worker_waits_for_a_fresh_one() -> None:
+    queue = ShardQueue(tasks(2))
+    first = queue.take()
+    assert first is not None
+    queue.lose(first, JournalHistory(), "died")
+    assert not queue.wants_fresh
+    other = queue.take(is_fresh=False)
+    assert other is not None and other.task != first.task
+    assert queue.wants_fresh and queue.take(is_fresh=False) is None
+    again = queue.take(is_fresh=True)
+    assert again is not None and again.task == first.task and not queue.wants_fresh

@@ -6,6 +6,7 @@ Their labels can be worked out from the frames, so that a test knows what must b
 import ctypes
 import hashlib
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from pipeline.label.teacher import NUM_SCENE_LABELS, SceneLabels
 
+# The human teacher's process is killed, as the system does for its memory, after so many frames of whatever videos.
+LEAK_VARIABLE = "KINET_TOY_LEAK"
 # What the human teacher does at a white frame: "crash", "hang", the process and all, "raise", or give masks of another
 # form, "sideways", "bytes" or "too many".
 HARM_VARIABLE = "KINET_TOY_HARM"
@@ -34,9 +37,13 @@ class BrightPixels:
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         self.preprocessing = "none"
         self._pause_sec = float(path.read_text() or 0)
+        self._frames_left = float(os.environ.get(LEAK_VARIABLE, "inf"))
 
     def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
         time.sleep(self._pause_sec)
+        self._frames_left -= len(frames_BHWC)
+        if self._frames_left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
         harm = os.environ.get(HARM_VARIABLE)
         if harm and bool((frames_BHWC.amin(dim=(1, 2, 3)) > 250).any()):
             if harm == "raise":

@@ -36,7 +36,7 @@ def test_a_retried_shard_is_that_of_a_run_with_the_good_video(
 
 def test_a_journal_in_a_store_outlives_its_worker(memory: str) -> None:
     path = locate(memory) / "s.journal"
-    for number in range(MAX_DEATHS):
+    for number in range(1 + MAX_DEATHS):
         journal = ShardJournal(path, "run")
         journal.note(["a", "b"] if number == 0 else ["a"], alone=number > 0, frames=5)
     assert read_history(path, "run").condemned["a"].attempts == MAX_DEATHS
