@@ -285,7 +285,8 @@ def test_a_video_that_hangs_the_late_shards_second_worker_too_is_condemned(tmp_p
     settle(Hung(late, 900.0), queue, tmp_path, "run")
     settle(Hung(copy, 900.0), queue, tmp_path, "run")
     verdicts: dict[str, Condemned] = {}
-    for _ in range(3):
+    # One after the other video, three alone in fresh processes, and the verdict.
+    for _ in range(5):
         clock.now += LONGEST_REST_SEC
         run = queue.take()
         assert run is not None and not run.task.is_copy
