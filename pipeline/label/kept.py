@@ -49,10 +49,14 @@ class CommittedLabels:
     def kept(self, again: Set[str]) -> dict[str, KeptVideo]:
         """Return the videos that are not tried again, by id."""
         return {
-            video_id: KeptVideo(outcome, partial(copy_rows, self._reader, video_id))
+            video_id: KeptVideo(outcome, partial(self.copy_rows, video_id))
             for video_id, outcome in self.outcomes.items()
             if video_id not in again
         }
+
+    def copy_rows(self, video_id: str, writer: ShardWriter) -> None:
+        """Write a labelled video's rows as they are."""
+        copy_rows(self._reader, video_id, writer)
 
 
 def copy_rows(reader: ShardReader, video_id: str, writer: ShardWriter) -> None:
