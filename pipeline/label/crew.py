@@ -235,6 +235,9 @@ class Crew:
             return Died(run, excused=getattr(error, "preempted", False) or not _is_up(member.node_id))
         member.num_shards += 1
         member.num_faults = 0
+        if run.task.again is None:
+            # It may have nothing more to say before long, or ever.
+            member.frames = max(member.frames, member.frames_before + receipt.frames)
         if member.num_shards < self._settings.shards_per_worker:
             self._idle.append(member)
         else:

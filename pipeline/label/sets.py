@@ -108,6 +108,12 @@ def set_to_label(workspace: Workspace, dataset: str, kinds: tuple[TeacherKind, .
         return wanted
     named = " and ".join(str(labels.shards_dir) for labels in clash)
     covered = {kind for labels in others for kind in labels.kinds}
+    if clash[0].kinds != BOTH_TEACHERS and covered.issuperset(BOTH_TEACHERS):
+        raise WorkspaceError(
+            f"both teachers' labels of {dataset} were begun in sets of their own, {named}; kinet-pipeline label "
+            f"--dataset {dataset} with --teachers human or --teachers scene goes on with one, where it is not complete "
+            "(status says so), or label into another workspace"
+        )
     missing = ",".join(kind for kind in BOTH_TEACHERS if kind not in covered) or clash[0].option
     raise WorkspaceError(
         f"{dataset} has labels of the {' and the '.join(clash[0].kinds)} teacher in {named}; run kinet-pipeline "

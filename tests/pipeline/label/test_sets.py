@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import WorkspaceError
 from pipeline.label.sets import existing_set, set_to_label
 from pipeline.shards import LabelIndex
+from pipeline.shards.schema import BOTH_TEACHERS
 from tests.pipeline.commands.test_label_status_verify import TOYS, raise_of, run
 from tests.pipeline.label.conftest import Bench
 
@@ -66,6 +67,17 @@ def test_labels_that_are_there_already_are_not_made_again(bench: Bench) -> None:
     with pytest.raises(WorkspaceError, match="--teachers human,scene, or label into another workspace"):
         set_to_label(bench.workspace, "mix", ("scene",))
     assert existing_set(bench.workspace, "mix", None).kinds == ("human", "scene")
+
+
+def test_teachers_that_are_labelled_one_by_one_are_named_as_such(bench: Bench) -> None:
+    bench.label()
+    for kind in BOTH_TEACHERS:
+        folder = bench.workspace.teacher_shards_dir("mix", kind)
+        folder.mkdir(parents=True)
+        (folder / "plan.json").write_bytes((bench.shards_dir / "plan.json").read_bytes())
+    (bench.shards_dir / "plan.json").unlink()
+    with pytest.raises(WorkspaceError, match=r"in sets of their own, .* where it is not complete"):
+        set_to_label(bench.workspace, "mix", None)
 
 
 def test_an_unknown_teacher_is_wrong_usage(bench: Bench) -> None:
