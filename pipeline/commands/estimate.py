@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     default=300.0,
     show_default=True,
     metavar="SEC",
-    help="Take what is labelled after so long; never less than one group of videos.",
+    help="End the sample after so long, within a video if need be; --workers 0 ends the batch in hand.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of videos.")
 @teachers_option

@@ -108,7 +108,7 @@ class Member:
         """Take in an answer."""
         self.frames, self.teacher_sec, self.answered_sec = progress.frames, progress.teacher_sec, now
         if self.run is not None:
-            self.run.frames = self.frames - self.frames_before
+            self.run.note(self.frames - self.frames_before, now)
             self.run.teacher_sec = progress.teacher_sec
 
     def stuck_sec(self, now: float) -> float:

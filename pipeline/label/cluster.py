@@ -22,7 +22,7 @@ from pipeline.label.places import share_out
 from pipeline.label.product import Product
 from pipeline.label.run_ends import Committed, settle
 from pipeline.label.settings import ClusterSettings, LabelSettings
-from pipeline.label.shard_queue import ShardQueue
+from pipeline.label.shard_queue import ShardQueue, ShardRun
 from pipeline.label.tasks import ShardTask
 from pipeline.processors import count_processors
 from pipeline.ray_cluster import connect
@@ -48,6 +48,7 @@ class RayPool:
         self._settings = settings
         self._teacher_stall_sec = label_settings.teacher_stall_sec
         self._run = uuid.uuid4().hex
+        self._queue = ShardQueue(())
         self._empty_dir = tempfile.TemporaryDirectory(prefix="kinet-label-")
 
     def __enter__(self) -> "RayPool":
@@ -87,7 +88,7 @@ class RayPool:
         A worker that dies is replaced and its shard waits again. A shard that has cost too many attempts, for which no
         video of it answers, is given up, and named when all others are done.
         """
-        queue = ShardQueue(tasks, earlier_pace=earlier_pace)
+        queue = self._queue = ShardQueue(tasks, earlier_pace=earlier_pace)
         while queue.num_open:
             self._crew.fill(self._num_wanted(), queue.num_places)
             for member in self._crew.idle:
@@ -108,6 +109,10 @@ class RayPool:
             self._crew.require_some()
             on_tick(self._crew.num_frames)
         queue.require_all()
+
+    def open_runs(self) -> tuple[ShardRun, ...]:
+        """Return the attempts under way."""
+        return self._queue.runs
 
     def _num_wanted(self) -> int:
         """Count the workers to ask for: more than there is room for where so many were asked for, and one at least."""

@@ -11,7 +11,7 @@ from pipeline.label.faults import explain_failure
 from pipeline.label.journal import IN_PROCESS, journal_path_of, note_hang, read_history
 from pipeline.label.product import Product
 from pipeline.label.settings import LabelSettings
-from pipeline.label.shard_queue import ShardQueue
+from pipeline.label.shard_queue import ShardQueue, ShardRun
 from pipeline.label.tasks import ShardTask
 from pipeline.label.watchdog import ended_when_stuck
 from pipeline.label.worker import ShardWorker
@@ -29,6 +29,7 @@ class LocalPool:
         self._teacher_stall_sec = label_settings.teacher_stall_sec
         self._shards_dir = shards_dir
         self._worker: ShardWorker | None = None
+        self._queue = ShardQueue(())
 
     def __enter__(self) -> "LocalPool":
         return self
@@ -56,13 +57,13 @@ class LocalPool:
         A teacher that hangs takes this process with it; the next one finds in the journal what it hung on.
         """
         worker = self._started()
-        worker.on_frames = on_tick
-        queue = ShardQueue(tasks)
+        queue = self._queue = ShardQueue(tasks)
         while queue.num_open:
             if (run := queue.take()) is None:
                 # It rests.
                 time.sleep(REST_POLL_SEC)
                 continue
+            worker.on_frames = functools.partial(_note_frames, run, worker.progress().frames, on_tick)
             last_words = functools.partial(self._blame_hang, run.task)
             try:
                 with ended_when_stuck(lambda: worker.progress().teacher_sec, self._teacher_stall_sec, last_words):
@@ -77,6 +78,10 @@ class LocalPool:
                 yield receipt
             on_tick(worker.progress().frames)
         queue.require_all()
+
+    def open_runs(self) -> tuple[ShardRun, ...]:
+        """Return the attempt under way, if any."""
+        return self._queue.runs
 
     def _blame_hang(self, task: ShardTask, seconds: float) -> str:
         """Write a hang into the shard's journal, and say it in one line."""
@@ -100,3 +105,9 @@ class LocalPool:
         if self._worker is None:
             self._worker = ShardWorker(*self._arguments, num_cpus=count_processors())
         return self._worker
+
+
+def _note_frames(run: ShardRun, frames_before: int, on_tick: Callable[[int], None], frames: int) -> None:
+    """Note the frames of the present run, and pass on those of all."""
+    run.note(frames - frames_before, time.monotonic())
+    on_tick(frames)

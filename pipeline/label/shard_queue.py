@@ -42,12 +42,19 @@ class ShardRun:
         started_sec: by the queue's clock.
         frames: labelled so far, as the worker says.
         teacher_sec: how long its teachers have been at one batch, as the worker says.
+        told_sec: when it said so of the last of them, by the same clock.
     """
 
     task: ShardTask
     started_sec: float
     frames: int = 0
     teacher_sec: float = 0.0
+    told_sec: float = 0.0
+
+    def note(self, frames: int, now: float) -> None:
+        """Take in how many frames the worker has labelled of it."""
+        if frames > self.frames:
+            self.frames, self.told_sec = frames, now
 
     @property
     def expected_frames(self) -> int:
@@ -91,6 +98,11 @@ class ShardQueue:
     def num_open(self) -> int:
         """Count the shards that are waiting or at work."""
         return len(self._waiting) + len({run.task.name for run in self._runs})
+
+    @property
+    def runs(self) -> tuple[ShardRun, ...]:
+        """The attempts that are under way."""
+        return tuple(self._runs)
 
     @property
     def num_places(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pipeline.label.description import WorkerDescription, WorkerResources
+from pipeline.label.shard_queue import ShardRun
 from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt
 
@@ -35,4 +36,8 @@ class WorkerPool(Protocol):
         Raises:
             KinetError: a shard could not be labelled; those yielded stay.
         """
+        ...
+
+    def open_runs(self) -> tuple[ShardRun, ...]:
+        """Return the attempts at shards that are under way, with the frames that each has labelled so far."""
         ...

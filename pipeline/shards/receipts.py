@@ -135,10 +135,19 @@ def write_receipt(path: Path, receipt: Receipt) -> None:
     Raises:
         WorkspaceError: the disk is full or cannot be written.
     """
-    values = dataclasses.asdict(dataclasses.replace(receipt, digest=""))
-    text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    text = _unsealed_text(receipt)
     digest = hashlib.sha256(text.encode()).hexdigest()
     write_atomically(path, text.replace(_NO_DIGEST, _NO_DIGEST[:-1] + digest + '"'))
+
+
+def count_receipt_bytes(receipt: Receipt) -> int:
+    """Say how many bytes `write_receipt` writes."""
+    return len(_unsealed_text(receipt).encode()) + hashlib.sha256().digest_size * 2
+
+
+def _unsealed_text(receipt: Receipt) -> str:
+    values = dataclasses.asdict(dataclasses.replace(receipt, digest=""))
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_receipt(path: Path) -> Receipt:

@@ -16,7 +16,9 @@ from pipeline.cli import cli
 from pipeline.errors import KinetError
 from pipeline.label.estimate import choose_sample
 from pipeline.label.sample_folder import sample_folder
+from pipeline.shards.receipts import read_all_receipts
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
+from tests.videos import moving_frames, write_video
 
 TOYS = ["--batch-size", "8", "--human-teacher", TOY_HUMAN, "--scene-teacher", TOY_SCENE, "--json"]
 
@@ -36,8 +38,11 @@ def test_a_sample_of_everything_forecasts_the_run(bench: Bench) -> None:
     status = bench.label(videos_per_shard=None).status
     assert found["frames"]["estimate"] == status.frames == found["sample"]["frames"]
     assert found["sample"]["videos"] == found["videos"] == status.planned
-    stored = sum(path.stat().st_size for path in bench.shards_dir.glob("*.h5"))
-    assert found["bytes"]["estimate"] == pytest.approx(stored, rel=0.35)
+    receipts = read_all_receipts(bench.shards_dir, [path.stem for path in bench.shards_dir.glob("*.h5")])
+    stored = sum((bench.shards_dir / f"{name}{end}").stat().st_size for name in receipts for end in (".h5", ".json"))
+    assert found["bytes"]["estimate"] == pytest.approx(stored, rel=0.15)
+    assert 1 / 3 < found["hours"]["estimate"] * 3600 / sum(done.seconds for done in receipts.values()) < 3
+    assert found["sample"]["time_was_up"] is False
     assert found["hours"]["low"] <= found["hours"]["estimate"] <= found["hours"]["high"]
     assert found["cpu_hours"]["estimate"] >= found["hours"]["estimate"]
     assert found["bottleneck"]["stage"] in ("decode_wait", "decode_alone", "teachers", "write", "balanced")
@@ -52,9 +57,37 @@ def test_probed_frame_counts_are_used(bench: Bench) -> None:
     assert found["too_high"] == "8 videos are too few to tell a shard's own cost from its frames', and there are 11"
 
 
-def test_time_that_is_up_ends_the_sample(bench: Bench) -> None:
-    found = estimate(bench, "--workers", "0", "--sample-sec", "0.001", "--sample-videos", "12", "--seed", "3")
-    assert found["sample"]["groups"] == 1 and found["hours"]["low"] is None
+def test_time_that_is_up_ends_the_sample_within_a_video_and_the_forecast_holds(bench: Bench) -> None:
+    """A batch of 0.1 s, 30 in a video: the sample ends in the first, and yet tells what all three take."""
+    bench.teachers.human_path.write_text("0.1")
+    folder = bench.workspace.root / "videos"
+    paths = [write_video(folder / f"long{number}.mp4", moving_frames(240)) for number in range(3)]
+    bench.records = [VideoRecord(path.stem, path, "train", 0, "c") for path in paths]
+    write_manifest(bench.workspace.manifest_path("mix"), bench.records)
+    found = estimate(bench, "--workers", "0", "--sample-sec", "2")
+    sample = found["sample"]
+    assert sample["videos"] == 0 and sample["groups"] == 1 and sample["time_was_up"]
+    assert 0 < sample["frames"] < 240 and sample["seconds"] < 8
+    assert found["hours"]["low"] is None and found["frames"]["estimate"] == 3 * 240
+    bench.label(videos_per_shard=None)
+    receipts = read_all_receipts(bench.shards_dir, [path.stem for path in bench.shards_dir.glob("*.h5")])
+    assert 1 / 4 < found["hours"]["estimate"] * 3600 / sum(done.seconds for done in receipts.values()) < 4
+    stored = sum((bench.shards_dir / f"{name}{end}").stat().st_size for name in receipts for end in (".h5", ".json"))
+    assert found["bytes"]["estimate"] == pytest.approx(stored, rel=0.3)
+
+
+@pytest.mark.ray
+def test_time_that_is_up_ends_the_sample_on_ray(bench: Bench) -> None:
+    bench.teachers.human_path.write_text("0.5")
+    (good,) = (record for record in bench.records if record.video_id == "good3")
+    records = [dataclasses.replace(good, video_id=str(number)) for number in range(24)]
+    write_manifest(bench.workspace.manifest_path("mix"), records)
+    found = estimate(bench, "--workers", "1", "--sample-sec", "2")
+    sample = found["sample"]
+    assert sample["time_was_up"] and 0 < sample["frames"] < 24 * 40 and sample["seconds"] < 15
+    # Five batches a video.
+    assert found["frames"]["estimate"] == 24 * 40
+    assert 24 * 5 * 0.5 / 2 < found["hours"]["estimate"] * 3600 < 24 * 5 * 0.5 * 4
 
 
 def test_a_sample_too_small_to_tell_a_shards_own_cost_says_so(bench: Bench) -> None:
