@@ -23,6 +23,7 @@ from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.shards import Receipt, ShardWriter, VideoOutcome
 from pipeline.shards.receipts import count_receipt_bytes
+from pipeline.shards.schema import MASK_CHUNK_FRAMES
 
 # Groups at least, so that the bootstrap has something to draw from; two a worker where that is more.
 MIN_SAMPLE_GROUPS = 8
@@ -218,7 +219,11 @@ def _as_open_group(run: ShardRun, now: float, sample_dir: Path, empty_bytes: int
     seconds = (run.told_sec if run.frames else now) - run.started_sec
     # In a store there is no unfinished file, and a worker that died may have left one.
     num_bytes = max((path.stat().st_size for path in sample_dir.glob(f"{run.task.name}.*.part")), default=None)
-    shard_bytes = None if num_bytes is None else max(0, num_bytes - empty_bytes) + COLUMN_BYTES * run.frames
+    # Masks are written in whole chunks; the last one is held back.
+    written = run.frames // MASK_CHUNK_FRAMES * MASK_CHUNK_FRAMES
+    shard_bytes = None
+    if num_bytes is not None and written:
+        shard_bytes = round(max(0, num_bytes - empty_bytes) * run.frames / written) + COLUMN_BYTES * run.frames
     return _OpenGroup(len(run.task.shard.records), SampleGroup(run.frames, seconds, shard_bytes))
 
 
