@@ -38,7 +38,7 @@ class PlayedPool:
         return WorkerResources(self._num_workers, 4, 1.0)
 
     def describe(self, *, measure: bool) -> WorkerDescription:
-        return WorkerDescription(INGREDIENTS, 0.01)
+        return WorkerDescription(INGREDIENTS, 8, 0.01)
 
     def label_all(
         self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None], earlier_pace: Sequence[float] = ()
