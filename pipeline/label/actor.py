@@ -7,11 +7,12 @@ from typing import Any
 
 import ray
 
+from pipeline.label.agreement import UnfitNodeError
 from pipeline.label.description import WorkerDescription
 from pipeline.label.metrics import WorkerMetrics
 from pipeline.label.places import share_of_node
 from pipeline.label.product import Product
-from pipeline.label.settings import LabelSettings
+from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.shard_queue import ShardRun
 from pipeline.label.tasks import ShardTask
 from pipeline.label.worker import ShardWorker, WorkerProgress
@@ -38,6 +39,8 @@ class LabellingActor:
         if gpus_to_share:
             (node,) = (node["Resources"] for node in ray.nodes() if node["NodeID"] == self.place())
             num_cpus = share_of_node(node, gpus_to_share)
+        # Where it is left to the worker, what it sees decides what it labels with.
+        self._needs_gpu = isinstance(product, TeacherSettings) and product.precision == "auto"
         self._worker = ShardWorker(product, label_settings, shards_dir, num_cpus, make_metrics, run)
 
     def place(self) -> str:
@@ -46,7 +49,21 @@ class LabellingActor:
         return node_id
 
     def ready(self) -> tuple[str, WorkerDescription]:
-        """Load the teachers; say on which node, and what they are."""
+        """Load the teachers; say on which node, and what they are.
+
+        Raises:
+            UnfitNodeError: the worker holds a GPU that torch does not see; it would label on the processor instead.
+            KinetError: the teachers cannot be loaded.
+        """
+        if self._needs_gpu and ray.get_gpu_ids():
+            # A driver does without torch.
+            import torch
+
+            if not torch.cuda.is_available():
+                raise UnfitNodeError(
+                    "the worker holds a GPU and torch sees none: mend the node's driver, or the PyTorch there; "
+                    "--gpus-per-worker 0 labels without GPUs"
+                )
         return self.place(), self._worker.describe()
 
     def describe(self, *, measure: bool) -> WorkerDescription:
@@ -71,6 +88,7 @@ class Member:
         round: of starts that it belongs to.
         node_id: where it is; "" until that is known.
         place_asked: its answer on the way.
+        description: what it labels with, once it is ready.
         run: what it is labelling.
         is_fresh: it was never given a shard.
         num_shards: it has committed.
@@ -87,6 +105,7 @@ class Member:
     round: int
     node_id: str = ""
     place_asked: Any = None
+    description: WorkerDescription | None = None
     run: ShardRun | None = None
     is_fresh: bool = True
     num_shards: int = 0

@@ -7,7 +7,7 @@ replaces dead actors itself, so that it can count what happened.
 import logging
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from pipeline.shards import Receipt
 logger = logging.getLogger(__name__)
 
 TICK_SEC = 1.0
+# Under which every node bears its id, for Ray to choose by.
+NODE_LABEL = "ray.io/node-id"
 
 
 class RayPool:
@@ -57,7 +59,9 @@ class RayPool:
         self._gpus_per_worker = self._settings.gpus_per_worker
         if self._gpus_per_worker is None:
             self._gpus_per_worker = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-        self._crew = Crew(self._start_actor, self._describe_needs, self._settings, self._teacher_stall_sec)
+        self._crew = Crew(
+            self._start_actor, self._find_nodes, self._describe_needs, self._settings, self._teacher_stall_sec
+        )
         room, wanted = self.resources.num_workers, self._settings.num_workers or 1
         if room < wanted:
             self._say_small(room, wanted)
@@ -76,9 +80,10 @@ class RayPool:
             nodes, self._settings.num_workers, self._gpus_per_worker or 0.0, self._settings.cpus_per_worker
         )
 
-    def describe(self, *, measure: bool) -> WorkerDescription:
-        """Start the workers; say what the first one labels with. The others are held against it when they are ready."""
-        return self._crew.describe(self._num_wanted(), measure=measure)
+    def describe(self, *, measure: bool, expected: Mapping[str, str] | None = None) -> WorkerDescription:
+        """Start the workers; say what they label with. One that would label otherwise is refused, now or later."""
+        num_wanted, num_room = self._num_wanted(), self.resources.num_workers
+        return self._crew.describe(num_wanted, num_room, measure=measure, expected=expected)
 
     def label_all(
         self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None], earlier_pace: Sequence[float] = ()
@@ -134,11 +139,22 @@ class RayPool:
             raise KinetError(f"this machine has {small}; give another --gpus-per-worker")
         logger.warning("%s: the others start when the cluster has room for them", small)
 
-    def _start_actor(self) -> Any:
+    def _find_nodes(self) -> frozenset[str]:
+        """Find the nodes that are up and large enough for a worker."""
         resources = self.resources
+        needs = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+        return frozenset(
+            node["NodeID"]
+            for node in ray.nodes()
+            if node["Alive"] and all(node["Resources"].get(name, 0.0) >= need for name, need in needs.items())
+        )
+
+    def _start_actor(self, avoided: Collection[str]) -> Any:
+        resources = self.resources
+        elsewhere = {"label_selector": {NODE_LABEL: f"!in({','.join(sorted(avoided))})"}} if avoided else {}
         actor_class: Any = ray.remote(max_restarts=0, max_task_retries=0)(LabellingActor)
         options = actor_class.options(
-            num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_concurrency=2
+            num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_concurrency=2, **elsewhere
         )
         return options.remote(
             *self._arguments,

@@ -5,18 +5,18 @@ until the node or another one is there; the others go on without it. One that me
 while, so that its node's place is not filled with the next one to meet it.
 """
 
-import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from pipeline.errors import KinetError, LabellingError, PredictionError
+from pipeline.errors import KinetError, PredictionError
 from pipeline.label.actor import Member
+from pipeline.label.crew_starts import Starts, explain_start, is_up
 from pipeline.label.description import WorkerDescription
 from pipeline.label.faults import explain_error
 from pipeline.label.run_ends import Committed, Died, Failed, Faulted, Hung
@@ -26,9 +26,6 @@ from pipeline.shards import Receipt
 
 logger = logging.getLogger(__name__)
 
-# Rounds of starts that fail one after the other, while no worker is at work, before it is hopeless.
-MAX_FAILED_STARTS = 6
-START_PAUSE_SEC = 5.0
 # Faults of data or environment, with no worker that has met none, before they are everybody's.
 MAX_FAULTS = 3
 FIRST_REST_SEC, LONGEST_REST_SEC = 2.0, 300.0
@@ -38,7 +35,8 @@ class Crew:
     """The workers of one labelling job.
 
     Args:
-        start_actor: ask Ray for one more `LabellingActor`.
+        start_actor: ask Ray for one more `LabellingActor`, on none of these nodes.
+        find_nodes: the nodes that are up and large enough for a worker.
         describe_needs: what one worker asks of a node, in words.
         settings: how patient to be.
         teacher_stall_sec: how patient with a worker's teachers; see `LabelSettings`.
@@ -46,27 +44,21 @@ class Crew:
 
     def __init__(
         self,
-        start_actor: Callable[[], Any],
+        start_actor: Callable[[Collection[str]], Any],
+        find_nodes: Callable[[], frozenset[str]],
         describe_needs: Callable[[], str],
         settings: ClusterSettings,
         teacher_stall_sec: float,
     ) -> None:
-        self._start_actor = start_actor
+        self._starts = Starts(start_actor, find_nodes)
         self._describe_needs = describe_needs
         self._settings = settings
         self._teacher_stall_sec = teacher_stall_sec
-        self._starting: dict[Any, Member] = {}
         # The last one that was started for another's place.
         self._renewal: Member | None = None
         self._idle: list[Member] = []
         self._resting: list[Member] = []
         self._at_work: dict[Any, Member] = {}
-        self._description: WorkerDescription | None = None
-        self._round = 0
-        self._failed_rounds = 0
-        self._last_failed_round = 0
-        self._start_fault: KinetError | None = None
-        self._next_start_sec = 0.0
         self._last_ready_sec = time.monotonic()
         self._frames_of_gone = 0
         # Of workers that were ended for them, by node: the next one there takes them over.
@@ -84,33 +76,46 @@ class Crew:
 
     def fill(self, num_wanted: int, num_places: int) -> None:
         """Ask for the workers that are wanted and not there, as far as there is work for those who do not rest."""
-        if time.monotonic() < self._next_start_sec:
-            return
         present = len(self._everyone())
         num_new = min(num_wanted - present, num_places - present + len(self._resting))
-        self._round += num_new > 0
-        for _ in range(num_new):
-            self._start()
+        self._starts.begin(num_new)
 
     def renew(self) -> None:
         """Have a fresh worker take the place of an idle one that has labelled, unless one is idle or on its way."""
         used = [member for member in self._idle if not member.is_fresh]
-        if used and len(used) == len(self._idle) and self._renewal not in self._starting.values():
+        if used and len(used) == len(self._idle) and self._renewal not in self._starts.members:
             self._idle.remove(used[0])
             self._end(used[0])
-            self._round += 1
-            self._renewal = self._start()
+            self._renewal = next(iter(self._starts.begin(1)), None)
 
-    def describe(self, num_wanted: int, *, measure: bool) -> WorkerDescription:
-        """Start so many workers, wait for the first one and say what it labels with.
+    def describe(
+        self, num_wanted: int, num_room: int, *, measure: bool, expected: Mapping[str, str] | None
+    ) -> WorkerDescription:
+        """Start so many workers and say what they label with, once one is ready that labels with what it should.
+
+        Args:
+            num_wanted: workers.
+            num_room: of them, as many as the cluster has room for.
+            measure: how fast one is, too.
+            expected: the ingredients that a plan fixed; None leaves it to the majority of the workers.
+
+        Returns:
+            What is expected, or was agreed on; where no node's worker has it, what one of them has instead.
 
         Raises:
-            KinetError: none starts, or the teachers cannot be loaded.
+            KinetError: none starts, the teachers cannot be loaded, or no majority labels alike.
         """
+        if expected is not None:
+            self._starts.expect(expected)
         while not self._idle:
+            if (refusal := self._starts.find_refusal()) is not None:
+                if refusal.description is None:
+                    raise refusal.fault
+                return refusal.description
             self.fill(num_wanted, num_wanted)
             # None has work yet, so that none ends any.
             list(self.wait(1.0))
+            self._idle += self._starts.agree(min(num_wanted, num_room))
             self.require_some()
         if measure:
             try:
@@ -118,10 +123,11 @@ class Crew:
                     self._idle[0].handle.describe.remote(measure=True), timeout=self._settings.start_timeout_sec
                 )
             except (RayTaskError, RayActorError, GetTimeoutError) as error:
-                raise _start_fault(error) from error
+                raise explain_start(error) from error
             return answer
-        assert self._description is not None
-        return self._description
+        description = self._idle[0].description
+        assert description is not None
+        return description
 
     def assign(self, member: Member, run: ShardRun) -> None:
         """Give a ready worker a shard."""
@@ -135,7 +141,7 @@ class Crew:
         Raises:
             KinetError: a fault of data or environment that every worker meets.
         """
-        references = [*self._at_work, *self._starting]
+        references = [*self._at_work, *self._starts.references]
         if not references:
             time.sleep(seconds)
         ended, _ = ray.wait(references, num_returns=1, timeout=seconds) if references else ([], [])
@@ -143,11 +149,14 @@ class Crew:
             # What else ended in the same moment.
             ended, _ = ray.wait(references, num_returns=len(references), timeout=0)
         for reference in ended:
-            if reference in self._starting:
-                self._settle_start(reference)
-            elif reference in self._at_work:
+            if reference in self._at_work:
                 yield self._settle_run(reference)
-        self._ask_places()
+            elif reference in self._starts.references:
+                others_are_well = bool(self._idle or self._at_work)
+                if (member := self._starts.settle(reference, others_are_well=others_are_well)) is None:
+                    continue
+                member.num_faults = self._faults_left.pop(member.node_id, 0)
+                self._idle.append(member)
         self._ask_progress()
         yield from self._end_stuck()
         now = time.monotonic()
@@ -164,7 +173,7 @@ class Crew:
     def require_some(self) -> None:
         """Raise KinetError when no worker is ready and none has been for too long."""
         now, patience_sec = time.monotonic(), self._settings.start_timeout_sec
-        if self._idle or self._at_work or self._resting:
+        if self._idle or self._at_work or self._resting or self._starts.any_unjudged:
             self._last_ready_sec = now
         elif now - self._last_ready_sec > patience_sec:
             total, free = ray.cluster_resources(), ray.available_resources()
@@ -172,7 +181,7 @@ class Crew:
             raise KinetError(
                 f"no worker has started for {patience_sec:.0f} s: one needs {self._describe_needs()} on one node; the "
                 f"cluster has {has}. Add nodes, end what holds them, or give other --workers or --gpus-per-worker"
-                + (f"; what the last start ended with: {self._start_fault}" if self._start_fault else "")
+                + (f"; what the last start ended with: {self._starts.last_fault}" if self._starts.last_fault else "")
             )
 
     def close(self) -> None:
@@ -180,46 +189,8 @@ class Crew:
         for member in self._everyone():
             self._end(member)
 
-    def _start(self) -> Member:
-        member = Member(self._start_actor(), self._round)
-        member.place_asked = member.handle.place.remote()
-        self._starting[member.handle.ready.remote()] = member
-        return member
-
     def _everyone(self) -> list[Member]:
-        return [*self._starting.values(), *self._idle, *self._resting, *self._at_work.values()]
-
-    def _settle_start(self, reference: Any) -> None:
-        member = self._starting.pop(reference)
-        try:
-            member.node_id, description = ray.get(reference)
-            if self._description is None:
-                self._description = description
-            _check_alike(self._description.ingredients, description.ingredients)
-        except (RayError, KinetError) as error:
-            self._settle_failed_start(member, error)
-            return
-        self._failed_rounds = 0
-        member.num_faults = self._faults_left.pop(member.node_id, 0)
-        self._idle.append(member)
-
-    def _settle_failed_start(self, member: Member, error: Exception) -> None:
-        """Lay a start that came to nothing to its node, or end the job where no start will ever come to anything."""
-        self._end(member)
-        fault = self._start_fault = _start_fault(error)
-        is_death = isinstance(error, RayActorError)
-        # A node that goes takes all that load there at once, before Ray is sure of it: nobody's teachers' fault.
-        node_went = isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False)
-        node_went = node_went or bool(is_death and member.node_id and not _is_up(member.node_id))
-        if not node_went and member.round > self._last_failed_round:
-            self._failed_rounds += 1
-            self._last_failed_round = self._round
-        # A first worker that cannot load its teachers: so cannot the others. Later it is that one node's trouble.
-        hopeless = self._failed_rounds >= MAX_FAILED_STARTS and not self._idle and not self._at_work
-        if hopeless or (self._description is None and not is_death):
-            raise fault from error
-        logger.warning("a worker did not start: %s", fault)
-        self._next_start_sec = time.monotonic() + START_PAUSE_SEC
+        return [*self._starts.members, *self._idle, *self._resting, *self._at_work.values()]
 
     def _settle_run(self, reference: Any) -> Committed | Died | Failed | Faulted:
         member = self._at_work.pop(reference)
@@ -232,7 +203,7 @@ class Crew:
         except RayError as error:
             self._end(member)
             logger.warning("shard %s: its worker died (%s)", run.task.name, " ".join(str(error).split())[:200])
-            return Died(run, excused=getattr(error, "preempted", False) or not _is_up(member.node_id))
+            return Died(run, excused=getattr(error, "preempted", False) or not is_up(member.node_id))
         member.num_shards += 1
         member.num_faults = 0
         if run.task.again is None:
@@ -265,18 +236,8 @@ class Crew:
         else:
             self._end(member)
             self._faults_left[member.node_id] = max(self._faults_left[member.node_id], member.num_faults)
-            self._next_start_sec = time.monotonic() + START_PAUSE_SEC
+            self._starts.pause()
         return Faulted(run)
-
-    def _ask_places(self) -> None:
-        """Take in where the starting workers are: one that dies says it no more."""
-        for member in self._starting.values():
-            if member.node_id or member.place_asked is None or not ray.wait([member.place_asked], timeout=0)[0]:
-                continue
-            # Its start's own end says so too, and is where it is answered.
-            with contextlib.suppress(RayError):
-                member.node_id = ray.get(member.place_asked)
-            member.place_asked = None
 
     def _ask_progress(self) -> None:
         """Take in what the workers answered, and ask again: none of it is waited for."""
@@ -301,30 +262,8 @@ class Crew:
             del self._at_work[reference]
             self._end(member)
             logger.warning("shard %s: its worker stood still for %.0f s", member.run.task.name, stuck_sec)
-            yield Hung(member.run, stuck_sec) if _is_up(member.node_id) else Died(member.run, excused=True)
+            yield Hung(member.run, stuck_sec) if is_up(member.node_id) else Died(member.run, excused=True)
 
     def _end(self, member: Member) -> None:
         self._frames_of_gone += member.frames
         ray.kill(member.handle)
-
-
-def _is_up(node_id: str) -> bool:
-    return any(node["Alive"] and node["NodeID"] == node_id for node in ray.nodes())
-
-
-def _start_fault(error: Exception) -> KinetError:
-    """Turn what a starting worker ended with into one line."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    if isinstance(cause, KinetError):
-        return cause
-    what = f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
-    return LabellingError(f"a worker cannot start: {what}; mend it, and run the same command again")
-
-
-def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:
-    for name, value in first.items():
-        if other.get(name) != value:
-            raise KinetError(
-                f"the workers differ in {name} ({value} on one, {other.get(name)} on another); install the same "
-                "versions and teacher files on every node"
-            )

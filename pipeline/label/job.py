@@ -189,7 +189,10 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
     """Read the plan and hold it against what the workers have, or make it at the first start."""
     plan = read_plan(job.shards_dir, job.dataset, job.records)
     unsized = plan is None and job.videos_per_shard is None
-    description = pool.describe(measure=unsized)
+    expected = None
+    if plan is not None:
+        expected = {name: value for name, value in plan.ingredients.items() if name != "manifest"}
+    description = pool.describe(measure=unsized, expected=expected)
     # A plan that could be read has the digest of this very manifest.
     manifest = plan.ingredients["manifest"] if plan else manifest_digest(job.records)
     ingredients = {"manifest": manifest, **description.ingredients}

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import PredictionError, WorkspaceError
@@ -45,8 +45,8 @@ class LocalPool:
 
         return WorkerResources(1, count_processors(), 1.0 if torch.cuda.is_available() else 0.0)
 
-    def describe(self, *, measure: bool) -> WorkerDescription:
-        """Say what this process labels with."""
+    def describe(self, *, measure: bool, expected: Mapping[str, str] | None = None) -> WorkerDescription:
+        """Say what this process labels with, expected or not."""
         return self._started().describe(measure=measure)
 
     def label_all(

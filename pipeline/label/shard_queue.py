@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 # outside, a neighbour that takes the memory say, may meet one shard several times: it waits longer each time.
 MAX_DEATHS = 6
 FIRST_REST_SEC, LONGEST_REST_SEC = 10.0, 300.0
-# Ends of workers that were told to end while they had a shard: no doing of it, but not for ever.
+# Ends that the shard's journal lays to nobody: no doing of the shard, but not for ever.
 MAX_ENDED = 20
 # Where so many videos are condemned and not one was labelled, the teachers are the cause.
 MAX_CONDEMNED = 5

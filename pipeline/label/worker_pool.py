@@ -1,6 +1,6 @@
 """What a labelling job asks of its workers, wherever they are."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from pipeline.label.description import WorkerDescription, WorkerResources
@@ -17,8 +17,13 @@ class WorkerPool(Protocol):
         """How many workers there are, and what each holds."""
         ...
 
-    def describe(self, *, measure: bool) -> WorkerDescription:
-        """Say what the workers label with; all of them alike."""
+    def describe(self, *, measure: bool, expected: Mapping[str, str] | None = None) -> WorkerDescription:
+        """Say what the workers label with; all of them alike.
+
+        Args:
+            measure: how fast one is, too.
+            expected: ingredients that a plan fixed: a worker that has others is refused while there are some with them.
+        """
         ...
 
     def label_all(

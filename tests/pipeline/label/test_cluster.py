@@ -76,6 +76,17 @@ def test_a_killed_worker_is_replaced(bench: Bench, expected: dict[str, bytes]) -
     assert bench.shard_bytes() == expected
 
 
+def test_a_worker_makes_place_for_a_fresh_process(bench: Bench, expected: dict[str, bytes]) -> None:
+    teachers_dir = bench.teachers.human_path.parent
+    (teachers_dir / "go").touch()
+    run = start(bench, "--workers", "1", "--recycle-after", "2", "--human-teacher", f"{TOY_HUMAN}_when_told")
+    _, err = run.communicate(timeout=200)
+    assert run.returncode == 0, err
+    # Each process that loads the teacher leaves its number.
+    assert len(list(teachers_dir.glob("loading-*"))) == len(expected) / 2
+    assert bench.shard_bytes() == expected
+
+
 def test_a_killed_driver_loses_only_open_shards(bench: Bench, expected: dict[str, bytes]) -> None:
     run = start(bench, "--workers", "1")
     wait_for(lambda: list(bench.shards_dir.glob("*.json")) and list(bench.shards_dir.glob("train-*.json")))

@@ -21,6 +21,8 @@ LEAK_VARIABLE = "KINET_TOY_LEAK"
 # What the human teacher does at a white frame: "crash", "hang", the process and all, "raise", or give masks of another
 # form, "sideways", "bytes" or "too many".
 HARM_VARIABLE = "KINET_TOY_HARM"
+# What the human teacher says of its preprocessing, on a node that is not as the others are.
+ODDNESS_VARIABLE = "KINET_TOY_ODDNESS"
 
 _OTHER_FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "sideways": lambda masks_BHW: masks_BHW.transpose(1, 2),
@@ -35,7 +37,7 @@ class BrightPixels:
     def __init__(self, path: Path) -> None:
         self.name = "bright_pixels"
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.preprocessing = "none"
+        self.preprocessing = os.environ.get(ODDNESS_VARIABLE, "none")
         self._pause_sec = float(path.read_text() or 0)
         self._frames_left = float(os.environ.get(LEAK_VARIABLE, "inf"))
 
