@@ -1,6 +1,6 @@
 """The program of a decoding process: it decodes the videos it is told to, in order, and sends their frames.
 
-Started by `pipeline.label.decode_ahead` as ``python -m pipeline.label.decoder_process CONNECTION MEMORY FREE PARENT``:
+Started by `pipeline.label.decoder` as ``python -m pipeline.label.decoder_process CONNECTION MEMORY FREE PARENT``:
 descriptors of a duplex connection and of a ring of frames, and the labeller's process id. A process of its own, so that
 a file that crashes, hangs or bloats a decoder takes nothing else with it. It ends when the other side of the connection
 is closed, and when the labeller dies while a decoder hangs in native code.

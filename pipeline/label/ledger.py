@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import VideoRecord
-from pipeline.label.decode_ahead import DecodedChunk, VideoEnd
+from pipeline.label.decode_ahead import VideoEnd
+from pipeline.label.decoder import DecodedChunk
 from pipeline.label.kept import CommittedLabels, KeptVideo
 from pipeline.label.product import FrameRows
 from pipeline.label.quality import MaskQualityMeter

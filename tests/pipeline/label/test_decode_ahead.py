@@ -14,7 +14,8 @@ import pytest
 from manifests import VideoRecord
 from pipeline.errors import Reason, WorkspaceError
 from pipeline.label import decoder_end
-from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk, VideoEnd, VideoRestarted
+from pipeline.label.decode_ahead import DecodeAhead, VideoEnd, VideoRestarted
+from pipeline.label.decoder import DecodedChunk
 from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.processors import count_processors
 from pipeline.video import read_frames

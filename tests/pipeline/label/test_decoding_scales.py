@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from manifests import VideoRecord
-from pipeline.label.decode_ahead import DecodeAhead, DecodedChunk
+from pipeline.label.decode_ahead import DecodeAhead
+from pipeline.label.decoder import DecodedChunk
 from pipeline.label.frame_ring import MAX_SLOTS, MIN_SLOTS, choose_num_slots
 from tests.pipeline.label import slow_decoder
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from manifests import VideoRecord
-from pipeline.label.decode_ahead import DecodedChunk
+from pipeline.label.decoder import DecodedChunk
 from pipeline.label.ledger import Ledger
 from pipeline.label.product import FrameRows
 from pipeline.shards import ShardWriter
