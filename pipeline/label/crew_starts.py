@@ -44,6 +44,7 @@ class Starts:
         # Those that are ready before it is known what all label with.
         self._unjudged: list[Member] = []
         self._refusals = Refusals()
+        self._any_taken_on = False
         self._first_report_sec = 0.0
         self._round = 0
         self._failed_rounds = 0
@@ -146,6 +147,7 @@ class Starts:
         found = member.description.ingredients
         if found == agreed:
             self._failed_rounds = 0
+            self._any_taken_on = True
             return member
         self._end(member, LabellingError(f"it would label otherwise: {name_differences(agreed, found)}"))
         self._count_failure(member, others_are_well)
@@ -179,7 +181,9 @@ class Starts:
         """Start no worker on this one's node for a while; those elsewhere go on without it."""
         assert self.last_fault is not None
         self._refusals.add(member.node_id, self.last_fault, member.description)
-        logger.warning("node %s gets no worker for %.0f s: %s", member.node_id[:8], REFUSED_SEC, self.last_fault)
+        # Where none can begin elsewhere, the job ends with this fault, and says it once.
+        if self._any_taken_on or self._find_nodes() - self._refusals.nodes:
+            logger.warning("node %s gets no worker for %.0f s: %s", member.node_id[:8], REFUSED_SEC, self.last_fault)
         self.pause()
 
     def _end(self, member: Member, fault: KinetError) -> None:
