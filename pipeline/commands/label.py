@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.labelling import choose_teachers, run_labelling, with_begun_precision
+from pipeline.commands.labelling import as_begun, choose_teachers, run_labelling
 from pipeline.commands.labelling_options import LabellingChoice, labelling_options
 from pipeline.options import dataset_option, debug_option, json_option, require_name, teachers_option, workspace_option
 from pipeline.workspace import Workspace
@@ -59,7 +59,7 @@ def label(
         manifest_file=manifest_file,
         rival_dirs=rivals,
     )
-    choice = with_begun_precision(choice, labels.shards_dir)
+    choice = as_begun(choice, labels.shards_dir)
     report = run_labelling(job, choose_teachers(workspace, choice, labels.kinds), choice)
     if as_json:
         click.echo(json.dumps(report.as_json()))

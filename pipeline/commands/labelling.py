@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,15 +88,7 @@ def choose_begun_teachers(
     workspace: Workspace, choice: LabellingChoice, labels: LabelSet, plan: Plan
 ) -> TeacherSettings:
     """Return the teachers that the options ask for, made as those of the plan where they say nothing."""
-    from pipeline.label.settings import COMPILED, mask_median_of
-
-    if choice.mask_median is None:
-        choice = dataclasses.replace(choice, mask_median=mask_median_of(plan.ingredients))
-    if choice.precision == "auto":
-        choice = dataclasses.replace(choice, precision=plan.ingredients["precision"])
-    if choice.compile is None:
-        choice = dataclasses.replace(choice, compile=COMPILED in plan.ingredients)
-    return choose_teachers(workspace, choice, labels.kinds)
+    return choose_teachers(workspace, _as_begun(choice, plan.ingredients), labels.kinds)
 
 
 def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[TeacherKind, ...]) -> TeacherSettings:
@@ -117,12 +109,25 @@ def choose_teachers(workspace: Workspace, choice: LabellingChoice, kinds: tuple[
         )
 
 
-def with_begun_precision(choice: LabellingChoice, shards_dir: Path) -> LabellingChoice:
-    """Let "auto" be the precision that the labels were begun in: other machines may choose another one."""
+def as_begun(choice: LabellingChoice, shards_dir: Path) -> LabellingChoice:
+    """Let the options that say nothing of the teachers be those that the labels were begun with, if they were."""
     from pipeline.label.plan import read_plan_file
 
-    begun = read_plan_file(shards_dir) if choice.precision == "auto" else None
-    return choice if begun is None else dataclasses.replace(choice, precision=begun.ingredients["precision"])
+    begun = read_plan_file(shards_dir)
+    return choice if begun is None else _as_begun(choice, begun.ingredients)
+
+
+def _as_begun(choice: LabellingChoice, ingredients: Mapping[str, str]) -> LabellingChoice:
+    from pipeline.label.settings import COMPILED, mask_median_of
+
+    if choice.mask_median is None:
+        choice = dataclasses.replace(choice, mask_median=mask_median_of(ingredients))
+    if choice.precision == "auto":
+        # Another machine would choose another one.
+        choice = dataclasses.replace(choice, precision=ingredients["precision"])
+    if choice.compile is None:
+        choice = dataclasses.replace(choice, compile=COMPILED in ingredients)
+    return choice
 
 
 def choose_settings(choice: LabellingChoice, shards_dir: Path) -> LabelSettings:

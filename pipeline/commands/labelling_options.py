@@ -160,13 +160,13 @@ _TEACHER_OPTIONS = (
         type=click.IntRange(1),
         metavar="FRAMES",
         help="Smooth masks in time: the median of so many frames, an odd number; 1 leaves them.  "
-        "[default: 1; in retry and verify what the labels were begun with]",
+        "[default: what the labels were begun with; at first 1]",
     ),
     click.option(
         "--compile/--no-compile",
         default=None,
         help="Let torch compile the teachers, for minutes at each worker's start; see what it brings with estimate.  "
-        "[default: no; in retry and verify as the labels were begun]",
+        "[default: as the labels were begun; at first no]",
     ),
 )
 

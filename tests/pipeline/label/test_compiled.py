@@ -42,6 +42,12 @@ def test_labels_of_a_compiled_teacher_are_its_labels(bench: Bench, tmp_path: Pat
 
     with pytest.raises(PlanError, match="compiled: yes then, nothing now"):
         raise_of(run(compiled, "retry", *OPTIONS, "--no-compile"))
+    shard = min((compiled.shards_dir / "human").glob("*.h5"))
+    before = shard.read_bytes()
+    shard.unlink()
+    shard.with_suffix(".json").unlink()
+    assert run(compiled, "label", *OPTIONS).exit_code == 0
+    assert shard.read_bytes() == before
     checked = run(compiled, "verify", *OPTIONS, "--sample", "20", "--jobs", "1", "--json")
     assert checked.exit_code == 0 and json.loads(checked.stdout)["sample"]["identical"] == 20, checked.output
 
