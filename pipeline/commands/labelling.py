@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import option_errors
+from pipeline.errors import PlanError, option_errors
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -122,9 +122,14 @@ def _as_begun(choice: LabellingChoice, ingredients: Mapping[str, str]) -> Labell
 
     if choice.mask_median is None:
         choice = dataclasses.replace(choice, mask_median=mask_median_of(ingredients))
-    if choice.precision == "auto":
-        # Another machine would choose another one.
-        choice = dataclasses.replace(choice, precision=ingredients["precision"])
+    begun = ingredients["precision"]
+    if choice.precision not in ("auto", begun):
+        raise PlanError(
+            f"the labels were begun in another precision ({begun} then, {choice.precision} now); leave --precision "
+            "away, or label into another workspace"
+        )
+    # What "auto" comes to depends on the machine.
+    choice = dataclasses.replace(choice, precision=begun)
     if choice.compile is None:
         choice = dataclasses.replace(choice, compile=COMPILED in ingredients)
     return choice

@@ -204,9 +204,10 @@ def _settle_plan(job: LabelJob, pool: WorkerPool) -> Plan:
                 f"{job.shards_dir} was begun with {begun} a shard; leave --videos-per-shard away, or start in "
                 "another workspace"
             )
-        if job.manifest_file not in (None, plan.manifest_file):
-            # The same videos in another file: probed since, say.
-            plan = dataclasses.replace(plan, manifest_file=job.manifest_file)
+        files = job.manifest_file or plan.manifest_file, job.teacher_files or plan.teacher_files
+        if files != (plan.manifest_file, plan.teacher_files):
+            # The same videos and teachers in other files: a manifest that was probed since, say.
+            plan = dataclasses.replace(plan, manifest_file=files[0], teacher_files=files[1])
             write_plan(job.shards_dir, plan)
         return plan
     if job.videos_per_shard is None:

@@ -7,11 +7,12 @@ from pipeline.store import sha256_of_file
 
 
 def digest_teacher_files(settings: TeacherSettings) -> str | None:
-    """Hash what makes the labels: factories, precision, options, weights files and side files where they are.
+    """Hash what makes the labels: factories, options, weights files and side files where they are.
 
-    None where a weights file is missing. The factories' own code is not looked at.
+    None where a weights file is missing. The factories' own code is not looked at, nor the precision: what "auto"
+    comes to is known once the teachers are loaded, and stands in the plan.
     """
-    parts = [settings.precision]
+    parts = []
     for kind in settings.kinds:
         weights_path = settings.human_path if kind == "human" else settings.scene_path
         parts.append(settings.human_factory if kind == "human" else settings.scene_factory)
