@@ -141,19 +141,30 @@ def show_progress(title: str, unit: str, settings: ProgressSettings) -> Iterator
 
 @contextmanager
 def _lines_written(display: ProgressDisplay, stream: TextIO, every_sec: float) -> Iterator[None]:
-    """Write a line at each interval, whatever the block does: a thread of its own waits for no batch and no worker."""
+    """Write a line at each interval, and one at the end of a block that takes longer than one.
+
+    Whatever the block does: a thread of its own waits for no batch and no worker.
+    """
     over = threading.Event()
 
     def write_lines() -> None:
-        due = time.monotonic() + every_sec
+        started = time.monotonic()
+        due = started + every_sec
         while not over.wait(max(0.0, due - time.monotonic())):
-            try:
-                stream.write(f"{display.line()}\n")
-                stream.flush()
-            except (OSError, ValueError):
-                # Nobody reads any more, which is no reason to end the run.
+            if not write_line():
                 return
             due = max(due, time.monotonic() - every_sec) + every_sec
+        if time.monotonic() - started > every_sec:
+            write_line()
+
+    def write_line() -> bool:
+        try:
+            stream.write(f"{display.line()}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads any more, which is no reason to end the run.
+            return False
+        return True
 
     thread = threading.Thread(target=write_lines, name="progress-lines", daemon=True)
     thread.start()

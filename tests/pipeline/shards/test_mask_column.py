@@ -111,7 +111,7 @@ def test_a_machine_without_threads_is_no_videos_fault(tmp_path: Path) -> None:
             append(writer, labels)
     finally:
         threading.stack_size(usual)
-    assert read_history(tmp_path / "a.journal", "run") == JournalHistory()
+    assert read_history(tmp_path / "a.journal", "run") == JournalHistory(ended=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.journal"]
 
 
