@@ -69,7 +69,8 @@ def estimate(
     """
     from pipeline.datasets import load_split
     from pipeline.flow.settings import FlowSettings
-    from pipeline.label.estimate import SampleRequest, estimate_labelling
+    from pipeline.label.estimate import estimate_labelling
+    from pipeline.label.sample import SampleRequest
     from pipeline.label.sample_folder import sample_folder
     from pipeline.signals import interruptible
 

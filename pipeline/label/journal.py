@@ -4,35 +4,25 @@ A file of JSON lines beside the shard, removed once the shard is committed. An a
 to; each line with videos replaces the one before: the videos whose frames are in the teachers. What stands last in an
 attempt is what its worker died, hung or failed with, unless a line after it says that the attempt blames nobody.
 
-An end says little of a video that shared the teachers with others, or that came to a process after others: what was
-gathered before may have ended it, as a leak does. So the next attempt labels each of them alone, and only what is the
-first in its process can be held to be the cause. An end says nothing when the driver died as well: machines end, and
-videos in hand are not to blame.
+What the attempts say of the videos stands in `pipeline.label.blame`.
 """
 
 import contextlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pipeline.errors import KinetError, PredictionError, Reason, WorkspaceError
 from pipeline.files import disk_fault
+from pipeline.label.blame import Attempt, JournalHistory, judge
 from pipeline.label.tasks import ShardTask
 from pipeline.store import is_local, remove, write_atomically
 
 JOURNAL_SUFFIX = ".journal"
 COPY_JOURNAL_SUFFIX = f".copy{JOURNAL_SUFFIX}"
-# Bad ends in a row, alone, first in a fresh process and at the same frame, after which a video is held to be the cause.
-MAX_DEATHS = 3
-# As many alone, at whatever frames: a video may kill now here, now there. Deaths of a worker that is its own driver do
-# not count so: whether its machine was preempted, nobody is left to say.
-MAX_DEATHS_ANYWHERE = 6
-# The run of a worker that is its own driver: when one dies so does the other.
-IN_PROCESS = "in-process"
 # What is kept of a teacher's error.
 _MAX_MESSAGE = 300
 
@@ -48,92 +38,6 @@ def forget_journals(shards_dir: Path, shard_name: str) -> None:
         remove(shards_dir / f"{shard_name}{suffix}")
 
 
-@dataclass(frozen=True)
-class Condemned:
-    """A video that is not to be labelled: in how many attempts it did harm, and which."""
-
-    attempts: int
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True)
-class JournalHistory:
-    """What earlier attempts at a shard say of its videos.
-
-    Attributes:
-        suspects: videos that an attempt ended badly with, not passed since: to be labelled alone, before all others.
-        condemned: videos that are the cause of so many bad ends that they are not to be labelled.
-        num_explained: bad ends that condemned videos answer for, or that came after other videos were kept, or will
-            come to a verdict: all with one video alone in the teachers.
-        ended: the last attempt ended with its machine or by a signal, as it says itself.
-        any_passed: the teachers are known to be done with some video.
-        in_hand: videos that the last attempt ended with.
-    """
-
-    suspects: frozenset[str] = frozenset()
-    condemned: dict[str, Condemned] = field(default_factory=dict)
-    num_explained: int = 0
-    ended: bool = False
-    any_passed: bool = False
-    in_hand: tuple[str, ...] = field(default=(), compare=False)
-
-
-@dataclass
-class _Attempt:
-    run: str
-    # Its process had labelled nothing before.
-    is_fresh: bool = True
-    # The last line: videos in hand, whether the only one was alone on purpose, its frames given to the teachers.
-    in_hand: list[str] = field(default_factory=list)
-    alone: bool = False
-    frames: int = 0
-    seen: set[str] = field(default_factory=set)
-    blameless: bool = False
-    # It was said what ended it: a hang, an error. A death is silent.
-    has_spoken: bool = False
-    harm: tuple[Reason, str] = (Reason.CRASHED, "a worker died labelling it")
-
-    @property
-    def tells(self) -> bool:
-        """Whether its bad end says something of the one video in hand, and not of what came before."""
-        # An error came right after plain frames that raised none, in the same process.
-        is_fresh = self.is_fresh or self.harm[0] is Reason.TEACHER_FAILED
-        return self.alone and is_fresh and len(self.seen) == 1
-
-
-@dataclass
-class _Record:
-    """The bad ends that tell of one video: those in a row that agree, those that count anywhere, the last one's frame.
-
-    Those count anywhere, at whatever frames they were, of which it is known that the machine was there.
-    """
-
-    agreeing: int = 0
-    anywhere: int = 0
-    place: int | None = None
-    harm: tuple[Reason, str] = (Reason.CRASHED, "")
-
-    def add(self, attempt: _Attempt) -> None:
-        """Count an attempt that ended badly with the video in hand."""
-        self.harm = attempt.harm
-        if not attempt.tells:
-            return
-        self.anywhere += attempt.run != IN_PROCESS or attempt.has_spoken
-        # At another frame than the last time, what does the harm may not be there.
-        self.agreeing = self.agreeing + 1 if self.place in (None, attempt.frames) else 1
-        self.place = attempt.frames
-
-    @property
-    def condemned(self) -> Condemned | None:
-        """The verdict, where there is one."""
-        attempts = self.agreeing if self.agreeing >= MAX_DEATHS else self.anywhere
-        if self.agreeing < MAX_DEATHS and self.anywhere < MAX_DEATHS_ANYWHERE:
-            return None
-        reason, message = self.harm
-        return Condemned(attempts, reason, f"{message}, in each of {attempts} attempts")
-
-
 def read_history(path: Path, run: str) -> JournalHistory:
     """Read what earlier attempts left; nothing where there were none.
 
@@ -141,33 +45,7 @@ def read_history(path: Path, run: str) -> JournalHistory:
         path: of the journal.
         run: the run that asks: the death of another run's last attempt came with its driver's.
     """
-    attempts = _read_attempts(path)
-    records: dict[str, _Record] = {}
-    any_passed = False
-    ended_badly: list[_Attempt] = []
-    for number, attempt in enumerate(attempts):
-        passed = attempt.seen.difference(attempt.in_hand)
-        any_passed |= bool(passed)
-        for video_id in passed:
-            records.pop(video_id, None)
-        if attempt.blameless:
-            continue
-        following = attempts[number + 1].run if number + 1 < len(attempts) else run
-        if attempt.run == following:
-            ended_badly.append(attempt)
-        for video_id in attempt.in_hand:
-            record = records.setdefault(video_id, _Record())
-            if attempt.run == following:
-                record.add(attempt)
-    condemned = {video_id: verdict for video_id, record in records.items() if (verdict := record.condemned)}
-    return JournalHistory(
-        suspects=frozenset(records.keys() - condemned.keys()),
-        condemned=condemned,
-        num_explained=sum(attempt.alone or not condemned.keys().isdisjoint(attempt.in_hand) for attempt in ended_badly),
-        ended=bool(attempts) and attempts[-1].blameless,
-        any_passed=any_passed,
-        in_hand=tuple(attempts[-1].in_hand) if attempts else (),
-    )
+    return judge(_read_attempts(path), run)
 
 
 def fold_copy(shards_dir: Path, shard_name: str) -> None:
@@ -291,8 +169,8 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _read_attempts(path: Path) -> list[_Attempt]:
-    attempts: list[_Attempt] = []
+def _read_attempts(path: Path) -> list[Attempt]:
+    attempts: list[Attempt] = []
     for line in _read(path).splitlines():
         try:
             entry = json.loads(line)
@@ -300,7 +178,7 @@ def _read_attempts(path: Path) -> list[_Attempt]:
             # The line that a dying machine left half written.
             continue
         if "run" in entry:
-            attempts.append(_Attempt(entry["run"], entry.get("fresh", True)))
+            attempts.append(Attempt(entry["run"], entry.get("fresh", True)))
         elif attempts and "ended" in entry:
             attempts[-1].blameless = True
         elif attempts and "harm" in entry:

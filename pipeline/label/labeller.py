@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from manifests import VideoRecord
+from pipeline.label.blame import IN_PROCESS
 from pipeline.label.decode_ahead import DecodeAhead, VideoEnd, VideoRestarted
 from pipeline.label.decoder import DecodedChunk
-from pipeline.label.journal import IN_PROCESS, ShardJournal, journal_path_of
+from pipeline.label.journal import ShardJournal, journal_path_of
 from pipeline.label.kept import CommittedLabels, KeptVideo
 from pipeline.label.ledger import Ledger
 from pipeline.label.messages import VideoDone

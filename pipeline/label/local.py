@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import PredictionError, WorkspaceError
+from pipeline.label.blame import IN_PROCESS
 from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.faults import explain_failure
-from pipeline.label.journal import IN_PROCESS, journal_path_of, note_hang, read_history
+from pipeline.label.journal import journal_path_of, note_hang, read_history
 from pipeline.label.product import Product
 from pipeline.label.settings import LabelSettings
 from pipeline.label.shard_queue import ShardQueue, ShardRun

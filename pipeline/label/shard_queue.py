@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import LabellingError
-from pipeline.label.journal import JournalHistory
+from pipeline.label.blame import JournalHistory
 from pipeline.label.tasks import ShardTask
 
 logger = logging.getLogger(__name__)

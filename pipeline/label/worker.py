@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.label.blame import IN_PROCESS
 from pipeline.label.description import WorkerDescription
-from pipeline.label.journal import IN_PROCESS
 from pipeline.label.metrics import NoMetrics, WorkerMetrics
 from pipeline.label.product import FrameRows, LoadedProduct, Product
 from pipeline.label.settings import LabelSettings

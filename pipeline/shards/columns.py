@@ -1,8 +1,9 @@
-"""The per-frame values beside the mask while a shard is being written: checked, then gathered in memory."""
+"""The per-frame values beside the mask while a shard is being written: checked, gathered in memory, and stored."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +42,22 @@ class FrameColumns:
         """Return one data set whole."""
         tail, kind = FRAME_COLUMNS[name]
         return np.concatenate([np.empty((0, *tail), kind), *(part[name] for part in self._parts)])
+
+
+def write_column(file: h5py.File, name: str, values: npt.NDArray[Any], chunk_rows: int, *, gzip: bool = False) -> None:
+    """Write a small data set at once, checksummed; a chunk has one row at least, and no more than the data."""
+    rows = len(values)
+    file.create_dataset(
+        name,
+        data=values,
+        maxshape=None if rows else (None, *values.shape[1:]),
+        chunks=(max(1, min(chunk_rows, rows)), *values.shape[1:]),
+        compression="gzip" if gzip else None,
+        compression_opts=4 if gzip else None,
+        shuffle=gzip and values.dtype.itemsize > 1,
+        fletcher32=True,
+        track_times=False,
+    )
 
 
 def pack_masks(masks: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from pipeline.errors import ShardError, WorkspaceError
 from pipeline.files import disk_fault, sha256_of_file
 from pipeline.local_copies import part_path_of
-from pipeline.shards.columns import FrameColumns, check_frames, pack_masks
+from pipeline.shards.columns import FrameColumns, check_frames, pack_masks, write_column
 from pipeline.shards.flow_bytes import FlowBytes
 from pipeline.shards.mask_column import MaskColumn
 from pipeline.shards.part_file import PartFile
@@ -259,30 +258,15 @@ class ShardWriter:
     def _write_columns(self) -> None:
         encoded = [video_id.encode() for video_id in self._video_ids]
         id_type = h5py.string_dtype("utf-8", max(map(len, encoded), default=1))
-        self._write_column("video_id", np.array(encoded, dtype=id_type), len(encoded))
-        self._write_column("offset", np.array(self._offsets, np.int64), len(self._offsets))
-        self._write_column("status", np.array(self._statuses, np.uint8), len(encoded))
-        self._write_column("seek_exact", np.array(self._seek_exact, np.uint8), len(encoded))
+        write_column(self._file, "video_id", np.array(encoded, dtype=id_type), len(encoded))
+        write_column(self._file, "offset", np.array(self._offsets, np.int64), len(self._offsets))
+        write_column(self._file, "status", np.array(self._statuses, np.uint8), len(encoded))
+        write_column(self._file, "seek_exact", np.array(self._seek_exact, np.uint8), len(encoded))
         for name in self._columns.names:
-            self._write_column(name, self._columns.column(name), COLUMN_CHUNK_FRAMES, gzip=name != "frame_hash")
+            write_column(self._file, name, self._columns.column(name), COLUMN_CHUNK_FRAMES, gzip=name != "frame_hash")
         for name, value in dataclasses.asdict(self.header).items():
             if value is not None:
                 self._file.attrs[name] = value
-
-    def _write_column(self, name: str, values: npt.NDArray[Any], chunk_rows: int, gzip: bool = False) -> None:
-        """Write a small data set at once, checksummed; a chunk has one row at least, and no more than the data."""
-        rows = len(values)
-        self._file.create_dataset(
-            name,
-            data=values,
-            maxshape=None if rows else (None, *values.shape[1:]),
-            chunks=(max(1, min(chunk_rows, rows)), *values.shape[1:]),
-            compression="gzip" if gzip else None,
-            compression_opts=4 if gzip else None,
-            shuffle=gzip and values.dtype.itemsize > 1,
-            fletcher32=True,
-            track_times=False,
-        )
 
     def _read_back(self) -> None:
         """Compare the closed file with what is remembered of it, every checksum included."""

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from manifests import VideoRecord, write_manifest
 from pipeline.cli import cli
 from pipeline.errors import KinetError
-from pipeline.label.estimate import choose_sample
+from pipeline.label.sample import choose_sample
 from pipeline.label.sample_folder import sample_folder
 from pipeline.shards.receipts import read_all_receipts
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench

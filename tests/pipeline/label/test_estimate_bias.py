@@ -9,7 +9,8 @@ import pytest
 
 from manifests import VideoRecord
 from pipeline.label.description import WorkerDescription, WorkerResources
-from pipeline.label.estimate import Estimate, SampleRequest, estimate_labelling
+from pipeline.label.estimate import Estimate, estimate_labelling
+from pipeline.label.sample import SampleRequest
 from pipeline.label.shard_queue import ShardRun
 from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt, VideoOutcome

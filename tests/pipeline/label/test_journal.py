@@ -6,17 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PredictionError, Reason, WorkspaceError
-from pipeline.label.journal import (
-    IN_PROCESS,
-    MAX_DEATHS,
-    MAX_DEATHS_ANYWHERE,
-    Condemned,
-    JournalHistory,
-    ShardJournal,
-    excuse_attempt,
-    note_hang,
-    read_history,
-)
+from pipeline.label.blame import IN_PROCESS, MAX_DEATHS, MAX_DEATHS_ANYWHERE, Condemned, JournalHistory
+from pipeline.label.journal import ShardJournal, excuse_attempt, note_hang, read_history
 
 
 def die(journal: ShardJournal) -> None:

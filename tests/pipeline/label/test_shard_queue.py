@@ -7,7 +7,8 @@ import pytest
 
 from manifests import VideoRecord
 from pipeline.errors import LabellingError, Reason
-from pipeline.label.journal import Condemned, JournalHistory, ShardJournal, journal_path_of
+from pipeline.label.blame import Condemned, JournalHistory
+from pipeline.label.journal import ShardJournal, journal_path_of
 from pipeline.label.plan import even_sizes, partition
 from pipeline.label.run_ends import Hung, settle
 from pipeline.label.shard_queue import (

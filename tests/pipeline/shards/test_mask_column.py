@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShardError, WorkspaceError
-from pipeline.label.journal import JournalHistory, ShardJournal, read_history
+from pipeline.label.blame import JournalHistory
+from pipeline.label.journal import ShardJournal, read_history
 from pipeline.shards import ShardWriter, open_shard
 from pipeline.shards.chunks import fletcher32
 from pipeline.shards.columns import pack_masks

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.label.journal import MAX_DEATHS, ShardJournal, forget_journals, read_history
+from pipeline.label.blame import MAX_DEATHS
+from pipeline.label.journal import ShardJournal, forget_journals, read_history
 from pipeline.store import find_files, locate
 from tests.pipeline.label.conftest import Bench
 from tests.pipeline.stores.test_label_into_store import TOYS, fill, run, shard_bytes
