@@ -1,15 +1,13 @@
 """Decoding processes work side by side, however fast their frames are taken: decoders that sleep stand for cores."""
 
-import time
 from pathlib import Path
 
 import pytest
 
 from manifests import VideoRecord
-from pipeline.label.decode_ahead import DecodeAhead
-from pipeline.label.decoder import DecodedChunk
+from pipeline.label.decode_ahead import DecodeAhead, VideoEnd
 from pipeline.label.frame_ring import MAX_SLOTS, MIN_SLOTS, choose_num_slots
-from tests.pipeline.label import slow_decoder
+from tests.pipeline.label import gated_decoder, slow_decoder
 
 GIB = 1 << 30
 
@@ -19,26 +17,16 @@ def videos_of(lengths: list[int]) -> list[VideoRecord]:
     return [VideoRecord(f"v{i}", Path(f"/{n}.mp4"), "train", 0, "c") for i, n in enumerate(lengths)]
 
 
-def decode_all(lengths: list[int], num_processes: int) -> float:
-    """Decode videos of so many frames; return the frames a second, in decoders' worth."""
-    decoders = DecodeAhead(num_processes, slots_ahead=MAX_SLOTS, program=slow_decoder.__name__)
-
-    def take(lengths: list[int]) -> int:
-        return sum(
-            len(event.hashes) for _, event in decoders.events(videos_of(lengths)) if isinstance(event, DecodedChunk)
-        )
-
-    # Their start is not what is measured.
-    take([1] * num_processes)
-    started = time.monotonic()
-    num_frames = take(lengths)
-    seconds = time.monotonic() - started
+def test_eight_decoders_of_ten_second_clips_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """While the first clip is asked for, all eight come to their last frames, or none of them ends."""
+    folder = tmp_path / "8-of-304"
+    folder.mkdir()
+    records = [VideoRecord(str(i), folder / f"{i}.mp4", "train", 0, "c") for i in range(8)]
+    decoders = DecodeAhead(8, slots_ahead=MAX_SLOTS, max_attempts=1, program=gated_decoder.__name__)
+    events = [event for _, event in decoders.events(records)]
     decoders.close()
-    return num_frames * slow_decoder.CHUNK_SEC / 16 / seconds
-
-
-def test_eight_decoders_give_six_times_one_of_ten_second_clips() -> None:
-    assert decode_all([304] * 16, 8) >= 6 * decode_all([304], 1)
+    ends = [event.done for event in events if isinstance(event, VideoEnd)]
+    assert [(end.num_frames, end.reason) for end in ends] == [(304, None)] * 8
 
 
 @pytest.mark.parametrize(("lengths", "is_alone"), [([640], True), ([304, 304], False)])
