@@ -24,7 +24,7 @@ from pipeline.video_disk import ABSENT, REFUSED, source_fault
 
 FRAME_HEIGHT = 256
 FRAME_WIDTH = 340
-FRAME_RESIZE = f"{FRAME_HEIGHT}x{FRAME_WIDTH} swscale bilinear"
+FRAME_RESIZE = f"{FRAME_HEIGHT}x{FRAME_WIDTH} swscale bilinear in yuv420p"
 DECODER = f"PyAV {av.__version__}"
 
 # What libav logs while it decodes is the only word on most damage; it is read frame by frame and goes nowhere else.
@@ -60,7 +60,8 @@ class VideoFile:
         self.report.declared_frames = self.stream.frames or None
         self.report.num_indexed = len(self.stream.index_entries)
         self._damage = DamageTrace()
-        self._reformatter = VideoReformatter()
+        # One a step: each keeps the tables of its last conversion.
+        self._resizer, self._to_rgb = VideoReformatter(), VideoReformatter()
         # Packets whose picture has not come yet, from the first keyframe on.
         self._awaited: set[int] = set()
         self._first_keyframe_pts: int | None = None
@@ -240,15 +241,16 @@ class VideoFile:
         """As `resized`, into memory that is there: uint8 [height, width, 3]."""
         quarter_turns = round(frame.rotation / 90) % 4
         sideways = quarter_turns % 2 == 1
-        small = self._reformatter.reformat(
+        # In two steps swscale takes half the time of one, and comes nearer to its own exact conversion.
+        small = self._resizer.reformat(
             frame,
             width=self.height if sideways else self.width,
             height=self.width if sideways else self.height,
-            format="rgb24",
+            format="yuv420p",
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        plane = small.planes[0]
+        plane = self._to_rgb.reformat(small, format="rgb24", threads=1).planes[0]
         # A row of the plane is as long as the scaler likes it.
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(small.height, plane.line_size)[:, : 3 * small.width]
         pixels[:] = np.rot90(rows.reshape(small.height, small.width, 3), quarter_turns)
