@@ -38,7 +38,7 @@ def children() -> list[int]:
 
 @pytest.fixture
 def records(tmp_path: Path) -> list[VideoRecord]:
-    # Long enough that a decoder cannot be done with a video before its frames are read.
+    # The first is longer than eight slots ahead: its decoder cannot be done with it before its frames are read.
     lengths = (400, 20, 30)
     return [
         VideoRecord(f"v{i}", write_video(tmp_path / f"v{i}.mp4", moving_frames(n, seed=i)), "train", 0, "c")
@@ -84,7 +84,7 @@ def test_videos_come_whole_and_in_order(records: list[VideoRecord], num_processe
 
 
 def test_a_decoder_killed_twice_costs_nothing(records: list[VideoRecord], short_pauses: None) -> None:
-    decoders = DecodeAhead(1)
+    decoders = DecodeAhead(1, slots_ahead=8)
     frames, ends, restarts = collect(decoders, records, harm=2)
     decoders.close()
     # From outside: no attempt of the video's.
@@ -95,7 +95,7 @@ def test_a_decoder_killed_twice_costs_nothing(records: list[VideoRecord], short_
 
 
 def test_a_video_that_always_kills_its_decoder_is_given_up_alone(records: list[VideoRecord]) -> None:
-    decoders = DecodeAhead(1)
+    decoders = DecodeAhead(1, slots_ahead=8)
     _, ends, _ = collect(decoders, records, harm=MAX_ATTEMPTS, number=signal.SIGSEGV)
     decoders.close()
     assert ends["v0"].done.reason is Reason.CRASHED and "SIGSEGV" in str(ends["v0"].done.message)
@@ -107,7 +107,7 @@ def test_a_video_that_always_kills_its_decoder_is_given_up_alone(records: list[V
 def test_a_decoder_killed_from_outside_is_the_machines_trouble(
     records: list[VideoRecord], short_pauses: None, number: int
 ) -> None:
-    decoders = DecodeAhead(1)
+    decoders = DecodeAhead(1, slots_ahead=8)
     with pytest.raises(WorkspaceError, match=r"v0.mp4: its decoder was ended from outside by SIG\w+, 3 times"):
         collect(decoders, records, harm=3, number=number)
     # The labeller goes on to another shard with the same processes.
@@ -117,7 +117,7 @@ def test_a_decoder_killed_from_outside_is_the_machines_trouble(
 
 
 def test_a_decoder_that_hangs_is_ended(records: list[VideoRecord]) -> None:
-    decoders = DecodeAhead(1, stall_sec=2)
+    decoders = DecodeAhead(1, stall_sec=2, slots_ahead=8)
     _, ends, _ = collect(decoders, records, harm=MAX_ATTEMPTS, number=signal.SIGSTOP)
     decoders.close()
     assert ends["v0"].done.reason is Reason.TIMEOUT
