@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadGroupScheduling
 
 from pipeline.processors import let_waiting_threads_sleep
 
@@ -23,20 +23,27 @@ for name in ("no_proxy", "NO_PROXY"):
 REPOSITORY = Path(__file__).parents[1]
 
 
-class OneProcessForRay(LoadFileScheduling):
-    """With several test processes, a file's tests go to one, and all files that start Ray clusters to the same one.
+class OneProcessForRay(LoadGroupScheduling):
+    """With several test processes, a file's tests go to one, and all tests that start Ray clusters to the same one.
 
     Clusters that start side by side on two cores meet each other's ports and each other's timeouts.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        return "ray" if "pytest.mark.ray" in (REPOSITORY / file).read_text() else file
+        group = super()._split_scope(nodeid)
+        return nodeid.split("::")[0] if group == nodeid else group
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProcessForRay:
     return OneProcessForRay(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("ray") is not None:
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,8 @@ from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
 from tests.pipeline.label.toy_teachers import HARM_VARIABLE
 from tests.processes import descendants, has_open, title
 
-pytestmark = pytest.mark.ray
+# In the run's own process, and on a Ray cluster of its own.
+WORKERS = ["0", pytest.param("1", marks=pytest.mark.ray)]
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -65,6 +66,7 @@ def expected(bench: Bench) -> dict[str, bytes]:
     return content
 
 
+@pytest.mark.ray
 def test_a_killed_worker_is_replaced(bench: Bench, expected: dict[str, bytes]) -> None:
     run = start(bench, "--workers", "1")
     wait_for(lambda: list(bench.shards_dir.glob("*.part")))
@@ -76,6 +78,7 @@ def test_a_killed_worker_is_replaced(bench: Bench, expected: dict[str, bytes]) -
     assert bench.shard_bytes() == expected
 
 
+@pytest.mark.ray
 def test_a_worker_makes_place_for_a_fresh_process(bench: Bench, expected: dict[str, bytes]) -> None:
     teachers_dir = bench.teachers.human_path.parent
     (teachers_dir / "go").touch()
@@ -87,6 +90,7 @@ def test_a_worker_makes_place_for_a_fresh_process(bench: Bench, expected: dict[s
     assert bench.shard_bytes() == expected
 
 
+@pytest.mark.ray
 def test_a_killed_driver_loses_only_open_shards(bench: Bench, expected: dict[str, bytes]) -> None:
     run = start(bench, "--workers", "1")
     wait_for(lambda: list(bench.shards_dir.glob("*.json")) and list(bench.shards_dir.glob("train-*.json")))
@@ -100,7 +104,7 @@ def test_a_killed_driver_loses_only_open_shards(bench: Bench, expected: dict[str
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: int, workers: str) -> None:
     bench.teachers.human_path.write_text("1")
     run = start(bench, "--workers", workers)
@@ -111,6 +115,7 @@ def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: in
     assert len(err.strip().splitlines()) == 1 and "run the same command again" in err
 
 
+@pytest.mark.ray
 def test_a_teacher_that_cannot_be_loaded_is_one_line(bench: Bench) -> None:
     run = start(bench, "--workers", "1", "--human-teacher", "teachers.human:load")
     out, err = run.communicate(timeout=120)
@@ -119,7 +124,7 @@ def test_a_teacher_that_cannot_be_loaded_is_one_line(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_a_video_that_kills_workers_is_given_up_alone_and_can_be_retried(bench: Bench, workers: str) -> None:
     bench.whiten("good2")
     bench.label()
@@ -165,7 +170,7 @@ def test_without_ray_each_hang_ends_the_run_until_the_video_is_left_out(bench: B
     assert re.search(r"a teacher, or flow, gave nothing for \d+ s, in each of 3 attempts", hung["message"])
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_a_video_that_a_teacher_raises_on_is_quarantined_alone(bench: Bench, workers: str) -> None:
     bench.whiten("good2")
     run = start(bench, "--workers", workers, harm="raise")
@@ -178,6 +183,7 @@ def test_a_video_that_a_teacher_raises_on_is_quarantined_alone(bench: Bench, wor
     assert failed["video_id"] == "good2" and "RuntimeError: no white frames, please" in failed["message"]
 
 
+@pytest.mark.ray
 @pytest.mark.slow
 def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.label import shard_queue
@@ -209,6 +215,7 @@ def test_a_worker_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.
     wait_for(lambda: not Path(f"/proc/{stopped[0]}").exists())
 
 
+@pytest.mark.ray
 @pytest.mark.slow
 def test_a_video_that_a_teacher_hangs_on_is_quarantined_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.label.cluster import RayPool

@@ -10,10 +10,8 @@ from tests.pipeline.label.conftest import Bench
 from tests.pipeline.label.test_cluster import start
 from tests.pipeline.label.toy_teachers import LEAK_VARIABLE
 
-pytestmark = pytest.mark.ray
 
-
-@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=[pytest.mark.slow, pytest.mark.ray])])
 def test_a_leak_costs_processes_and_no_video(bench: Bench, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
     expected_status = bench.label(videos_per_shard=12).status
     expected = bench.shard_bytes()
