@@ -8,7 +8,7 @@ many processes as there are processors. Light teachers show what the pipeline it
 
 Processor seconds of all of a contender's processes are counted beside: other work on the machine hardly moves them.
 
-    python benchmarks/bench_peers.py --videos DIR [--teachers light] [--limit 200] [--rounds 3]
+    python benchmarks/bench_peers.py --videos DIR [--teachers light] [--limit 500] [--rounds 3]
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, required=True)
     parser.add_argument("--teachers", choices=["light", "heavy"], default="light")
-    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=500)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)

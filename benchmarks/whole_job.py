@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.pools import open_pool
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings, TeacherSettings
+from pipeline.label.worker_pool import WorkerPool
 
 
 class Measured(NamedTuple):
@@ -23,8 +25,17 @@ class Measured(NamedTuple):
     cpu_ms_per_frame: float
 
 
-def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> Measured:
-    """Label from the first video's start to the last committed shard, in this process without Ray."""
+@dataclass(frozen=True)
+class Run:
+    """A job from its first video to its last committed shard: frames, and what they took."""
+
+    frames: int
+    seconds: float
+    cpu_sec: float
+
+
+def run_timed(job: LabelJob, pool: WorkerPool) -> Run:
+    """Run a job; the clocks start when its workers are up and its first video begins."""
     started: list[float] = []
     clock = CpuClock()
 
@@ -33,9 +44,14 @@ def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, setting
             started.append(time.monotonic())
             running.enter_context(clock)
 
-    with tempfile.TemporaryDirectory() as folder:
-        job = LabelJob("bench", records, Path(folder), videos_per_shard=32)
-        with open_pool(teachers, settings, Path(folder), None) as pool, contextlib.ExitStack() as running:
-            report = run_label_job(job, pool, note_start)
-            seconds = time.monotonic() - started[0]
-    return Measured(report.frames / seconds, 1000 * clock.seconds / report.frames)
+    with contextlib.ExitStack() as running:
+        report = run_label_job(job, pool, note_start)
+        seconds = time.monotonic() - started[0]
+    return Run(report.frames, seconds, clock.seconds)
+
+
+def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> Measured:
+    """Label in this process without Ray."""
+    with tempfile.TemporaryDirectory() as folder, open_pool(teachers, settings, Path(folder), None) as pool:
+        run = run_timed(LabelJob("bench", records, Path(folder)), pool)
+    return Measured(run.frames / run.seconds, 1000 * run.cpu_sec / run.frames)
