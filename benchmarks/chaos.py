@@ -63,8 +63,9 @@ from chaos_videos import POISON, make_videos
 from ray.cluster_utils import Cluster
 
 NUM_NODES = 2
-# Of a job's clips, so many for each kill: enough shards for all kills, with those that are done between two.
-CLIPS_A_KILL = 3
+# Of a job's clips, so many for each kill: enough shards for all kills, with those that are done between two, or while
+# one has no effect and is waited for.
+CLIPS_A_KILL = 5
 # Of a batch, while the job is ahead of the kills, and while it is behind.
 SLOW_SEC, QUICK_SEC = 1.5, 0.02
 # The share of the shards that must be done before a kill, over the share of the kills that have hit: below 1, as the
@@ -265,6 +266,7 @@ def main() -> None:
         known = ",".join(names)
         parser.add_argument(option, default=known, metavar="NAME,...", help=f"of {known}  [default: all]")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="leave both jobs' files where something differs")
     arguments = parser.parse_args()
     arguments.kinds, arguments.poison = arguments.kinds.split(","), arguments.poison.split(",")
     if unknown := {*arguments.kinds, *arguments.poison} - {*KILLS, *POISON}:
@@ -281,6 +283,10 @@ def main() -> None:
                 for _ in range(NUM_NODES):
                     cluster.add_node(num_cpus=1)
                 faults += run_both(cluster, arguments, has_small_disk)
+                if faults and arguments.keep:
+                    kept = Path(tempfile.mkdtemp(prefix="kinet-chaos-kept-"))
+                    shutil.copytree(FOLDER, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock", "poison"))
+                    print(f"kept in {kept}")
             finally:
                 cluster.shutdown()
             faults += find_processes(str(FOLDER), whole_cluster=True)

@@ -8,6 +8,7 @@ from chaos_job import BATCH_SIZE, VIDEOS_PER_SHARD, Command, FileIdentity, Job
 from chaos_kills import DISK_FULL
 from chaos_processes import DECODER, WORKER, marked_processes, wait_for
 from chaos_videos import POISON
+from shard_difference import describe_difference
 
 # Until what a command left behind has noticed that it is gone.
 ORPHAN_SEC = 60.0
@@ -49,6 +50,9 @@ def find_differences(job: Job, expected: Job) -> list[str]:
     found, wanted = job.shard_bytes(), expected.shard_bytes()
     differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
     faults = [f"{len(differing)} of {len(wanted)} shards differ: {_some(differing)}"] if differing else []
+    for name in differing[:_SHOWN]:
+        if name in found and name in wanted:
+            faults.append(f"{name}: {describe_difference(job.shards_dir / name, expected.shards_dir / name)}")
     counts, planned = job.num_entries(), {record.video_id for record in job.records}
     for name, videos in (
         ("lost", planned - counts.keys()),

@@ -97,7 +97,8 @@ class RayPool:
         while queue.num_open:
             self._crew.fill(self._num_wanted(), queue.num_places)
             for member in self._crew.idle:
-                if (run := queue.take(is_fresh=member.is_fresh)) is not None:
+                takes_more = self._crew.keeps(member)
+                if (run := queue.take(is_fresh=member.is_fresh, worker=member, takes_more=takes_more)) is not None:
                     self._crew.assign(member, run)
             if queue.wants_fresh:
                 self._crew.renew()

@@ -73,44 +73,76 @@ class DecodeAhead:
         )
         self._all = [Decoder(program, limits or DecodeLimits(), stall_sec, num_slots) for _ in range(num_processes)]
         self._idle = list(self._all)
+        # Videos of the present list, and of the next one, and who decodes them: those first that began first.
+        self._at_work: deque[tuple[VideoRecord, Decoder]] = deque()
+        self._begun: deque[tuple[VideoRecord, Decoder]] = deque()
 
     def close(self) -> None:
         """End the processes."""
-        for decoder in self._idle:
+        for decoder in self._all:
             decoder.close()
 
-    def events(self, records: Sequence[VideoRecord], witnesses: Witnesses = NO_WITNESSES) -> Iterator[DecodeEvent]:
+    def events(
+        self,
+        records: Sequence[VideoRecord],
+        witnesses: Witnesses = NO_WITNESSES,
+        then: Sequence[VideoRecord] = (),
+    ) -> Iterator[DecodeEvent]:
         """Yield the events of all videos, video after video in the order given; each ends in one VideoEnd.
 
         Args:
             records: the videos.
             witnesses: of their disk; without any, every file that is not there is missing.
+            then: the videos that will most likely be asked for next: processes that have nothing else to do begin with
+                them. Where others are asked for, they have worked in vain.
 
         Raises:
             SourceError: the disk of the videos fails, or is not there.
             WorkspaceError: a video's decoder was ended from outside again and again.
             KinetError: decoding processes do not start.
         """
-        waiting = deque(records)
-        at_work: deque[tuple[VideoRecord, Decoder]] = deque()
+        waiting, following = deque(records), deque(then)
+        # What an earlier call left, if it was not closed yet.
+        self._abandon(self._at_work)
+        at_work = self._at_work = self._take_over(waiting)
         try:
             while waiting or at_work:
-                while waiting and self._idle:
-                    decoder = self._idle.pop(0)
-                    decoder.start(waiting[0].path)
-                    at_work.append((waiting.popleft(), decoder))
+                self._begin(waiting, following)
                 record, decoder = at_work[0]
                 for event in self._read_video(record, decoder, witnesses):
                     if isinstance(event, VideoEnd):
-                        # Before it is passed on: who asks no more after the last end leaves no process at work.
+                        # Before it is passed on: who asks no more after the last end leaves no process at this work.
                         at_work.popleft()
                         self._idle.append(decoder)
+                        self._begin(waiting, following)
                     yield record, event
         finally:
             # Left early: what the others were sending belongs to nobody.
-            for _, decoder in at_work:
-                decoder.close()
-                self._idle.append(decoder)
+            self._abandon(at_work)
+
+    def _take_over(self, waiting: deque[VideoRecord]) -> deque[tuple[VideoRecord, Decoder]]:
+        """Return what was begun of this list, which waits no longer; where other videos were foreseen, end that."""
+        begun, self._begun = self._begun, deque()
+        if [record for record, _ in begun] != list(waiting)[: len(begun)]:
+            self._abandon(begun)
+        for _ in begun:
+            waiting.popleft()
+        return begun
+
+    def _begin(self, waiting: deque[VideoRecord], following: deque[VideoRecord]) -> None:
+        """Give idle processes the videos that wait, and when there are none, those that follow."""
+        for videos, at_work in ((waiting, self._at_work), (following, self._begun)):
+            while videos and self._idle:
+                decoder = self._idle.pop(0)
+                decoder.start(videos[0].path)
+                at_work.append((videos.popleft(), decoder))
+
+    def _abandon(self, at_work: deque[tuple[VideoRecord, Decoder]]) -> None:
+        """End the processes of videos that nobody asks for any more."""
+        while at_work:
+            _, decoder = at_work.popleft()
+            decoder.close()
+            self._idle.append(decoder)
 
     def _read_video(
         self, record: VideoRecord, decoder: Decoder, witnesses: Witnesses
@@ -123,7 +155,7 @@ class DecodeAhead:
                 pause_after(received, record.path, num_outside)
                 num_outside += 1
             waited_sec = time.monotonic() - started
-            if len(self._all) > 1 and not any(other.is_at_work for other in self._all if other is not decoder):
+            if len(self._all) > 1 and not any(other.is_at_work for _, other in self._at_work if other is not decoder):
                 self.alone_sec += waited_sec
             else:
                 self.wait_sec += waited_sec

@@ -211,7 +211,7 @@ class ShardLabeller:
     ) -> Iterator[tuple[VideoRecord, DecodedChunk | VideoRestarted | VideoEnd | KeptVideo]]:
         """Decode the videos in order, but those whose end is settled before they begin."""
         wanted = [record for record in task.shard.records if record.video_id not in settled]
-        decoded = self._decoders.events(wanted, task.witnesses)
+        decoded = self._decoders.events(wanted, task.witnesses, task.then)
         for record in task.shard.records:
             if record.video_id in settled:
                 yield record, settled[record.video_id]

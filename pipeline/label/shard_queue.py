@@ -5,11 +5,12 @@ import logging
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import LabellingError
 from pipeline.label.blame import JournalHistory
+from pipeline.label.foresight import Foresight
 from pipeline.label.tasks import ShardTask
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class ShardQueue:
         self._clock = clock
         self._earlier_pace = earlier_pace
         self._waiting = deque(tasks)
+        self._foresight = Foresight()
         self._runs: list[ShardRun] = []
         self._committed: set[str] = set()
         self._deaths: Counter[str] = Counter()
@@ -112,20 +114,25 @@ class ShardQueue:
     @property
     def wants_fresh(self) -> bool:
         """Whether all that may be taken is for fresh processes: workers ended badly with it."""
-        ready = self._ready()
+        ready = self._ready(is_fresh=True)
         return bool(ready) and all(self._deaths[task.name] for task in ready)
 
-    def take(self, *, is_fresh: bool = True) -> ShardRun | None:
+    def take(self, *, is_fresh: bool = True, worker: Hashable = None, takes_more: bool = True) -> ShardRun | None:
         """Return work for an idle worker: a waiting shard, else one that another worker is late with, else None.
 
         Args:
             is_fresh: its process has labelled nothing yet; only such a one gets a shard that workers ended badly with.
+            worker: who asks.
+            takes_more: it will ask again; its task then says what it will most likely get.
         """
-        task = next((task for task in self._ready() if is_fresh or not self._deaths[task.name]), None)
+        task = self._foresight.choose(worker, self._ready(is_fresh=is_fresh))
         if task is not None:
             self._waiting.remove(task)
+            # After the first one a worker is not fresh.
+            after = self._foresight.foresee(worker, self._ready(is_fresh=False)) if takes_more else None
+            task = dataclasses.replace(task, then=after.decoded if after else ())
         elif late := self._late_runs():
-            task = dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True)
+            task = dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True, then=())
         else:
             return None
         run = ShardRun(task, self._clock())
@@ -156,7 +163,7 @@ class ShardQueue:
         """Let a shard wait again after its worker met a fault, or was lost, through nothing of the shard's doing."""
         self._runs.remove(run)
         if run.task.name not in self._committed and not self.rivals(run):
-            self._waiting.append(dataclasses.replace(run.task, is_copy=False))
+            self._waiting.append(dataclasses.replace(run.task, is_copy=False, then=()))
 
     def lose(self, run: ShardRun, history: JournalHistory, why: str) -> None:
         """Note that a run ended badly; the shard waits again, unless it has cost too much.
@@ -194,7 +201,7 @@ class ShardQueue:
             if (num_rests := max(num_unexplained - 1, self._ended[name])) > 0:
                 rest_sec = min(LONGEST_REST_SEC, FIRST_REST_SEC * 2 ** (num_rests - 1))
                 self._rest_until_sec[name] = self._clock() + rest_sec
-            self._waiting.appendleft(dataclasses.replace(run.task, is_copy=False))
+            self._waiting.appendleft(dataclasses.replace(run.task, is_copy=False, then=()))
 
     def require_all(self) -> None:
         """Raise LabellingError naming the shards that were given up; call it when nothing is open any more."""
@@ -205,10 +212,14 @@ class ShardQueue:
                 f"{name}: {why}. All others are done: mend the cause, and run the same command again"
             )
 
-    def _ready(self) -> list[ShardTask]:
-        """List the waiting shards that do not rest."""
+    def _ready(self, *, is_fresh: bool) -> list[ShardTask]:
+        """List the waiting shards that do not rest, and that such a process may be given."""
         now = self._clock()
-        return [task for task in self._waiting if self._rest_until_sec.get(task.name, now) <= now]
+        return [
+            task
+            for task in self._waiting
+            if self._rest_until_sec.get(task.name, now) <= now and (is_fresh or not self._deaths[task.name])
+        ]
 
     def _give_up(self, name: str, why: str) -> None:
         logger.warning("shard %s is given up: %s", name, why)

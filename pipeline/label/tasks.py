@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from manifests import VideoRecord
 from pipeline.label.plan import PlannedShard
 from pipeline.shards import ShardHeader
 from pipeline.video_disk import NO_WITNESSES, Witnesses
@@ -18,6 +19,8 @@ class ShardTask:
             from the committed file.
         witnesses: videos by which a worker tells a missing file from a missing disk.
         is_copy: another worker is at the same shard, late.
+        then: the videos that the worker will most likely be given after these, in their order; it may begin to decode
+            them while it ends this shard.
     """
 
     shard: PlannedShard
@@ -25,8 +28,15 @@ class ShardTask:
     again: frozenset[str] | None = None
     witnesses: Witnesses = NO_WITNESSES
     is_copy: bool = False
+    then: tuple[VideoRecord, ...] = ()
 
     @property
     def name(self) -> str:
         """The shard's."""
         return self.shard.name
+
+    @property
+    def decoded(self) -> tuple[VideoRecord, ...]:
+        """The videos that are decoded for it, unless something is known of their end."""
+        again = self.again
+        return tuple(record for record in self.shard.records if again is None or record.video_id in again)

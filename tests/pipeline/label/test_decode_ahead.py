@@ -135,6 +135,33 @@ def test_leaving_early_ends_no_video_wrongly(records: list[VideoRecord]) -> None
     assert frames["v2"] is not None and len(frames["v2"]) == 30
 
 
+@pytest.mark.parametrize("asked", [(0, 1, 2), (0, 2, 1), (2, 1), (1,), ()])
+def test_whatever_was_foreseen_what_is_asked_for_comes_whole(
+    records: list[VideoRecord], asked: tuple[int, ...]
+) -> None:
+    """Videos that were begun for a next list, and others that are asked for after all."""
+    decoders = DecodeAhead(2)
+    list(decoders.events([records[2]], then=records))
+    frames, ends, restarts = collect(decoders, [records[i] for i in asked])
+    again, _, _ = collect(decoders, records)
+    decoders.close()
+    assert restarts == 0 and not children() and list(ends) == [f"v{i}" for i in asked]
+    for i in asked:
+        np.testing.assert_array_equal(frames[f"v{i}"], again[f"v{i}"])
+        np.testing.assert_array_equal(frames[f"v{i}"], read_frames(records[i].path, range((400, 20, 30)[i])))
+
+
+def test_a_decoder_killed_at_what_follows_costs_nothing(records: list[VideoRecord], short_pauses: None) -> None:
+    decoders = DecodeAhead(1, slots_ahead=8)
+    list(decoders.events([records[1]], then=records))
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
+    frames, ends, restarts = collect(decoders, records)
+    decoders.close()
+    assert restarts == 1 and ends["v0"].attempts == 1
+    np.testing.assert_array_equal(frames["v0"], read_frames(records[0].path, range(400)))
+
+
 POISON = "tests.pipeline.label.poison_decoder"
 
 

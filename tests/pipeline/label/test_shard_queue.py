@@ -1,5 +1,6 @@
 """The driver's bookkeeping: every shard is committed once or given up and named, whatever happens to the workers."""
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -307,7 +308,59 @@ def test_a_shard_that_cost_a_worker_waits_for_a_fresh_one() -> None:
     queue.lose(first, JournalHistory(), "died")
     assert not queue.wants_fresh
     other = queue.take(is_fresh=False)
-    assert other is not None and other.task != first.task
+    assert other is not None and other.task.shard != first.task.shard
     assert queue.wants_fresh and queue.take(is_fresh=False) is None
     again = queue.take(is_fresh=True)
-    assert again is not None and again.task == first.task and not queue.wants_fresh
+    assert again is not None and again.task.shard == first.task.shard and not queue.wants_fresh
+
+
+def test_a_task_says_what_its_worker_gets_next() -> None:
+    """With nothing but work that goes well, each worker's next shard is the one that it was told of."""
+    queue = ShardQueue(tasks(9))
+    runs = {worker: queue.take(worker=worker) for worker in "abc"}
+    told = 0
+    while any(runs.values()):
+        # Some are quicker than others.
+        for worker in "aabac":
+            if (run := runs[worker]) is not None:
+                queue.commit(run, 1)
+                after = runs[worker] = queue.take(worker=worker)
+                if run.task.then and after is not None:
+                    assert run.task.then == after.task.shard.records
+                    told += 1
+    queue.require_all()
+    assert queue.num_open == 0 and told >= 4
+
+
+def test_what_is_meant_for_one_worker_is_given_to_another_that_has_nothing_to_do() -> None:
+    queue = ShardQueue(tasks(2))
+    first = queue.take(worker="a")
+    assert first is not None and first.task.then
+    second = queue.take(worker="b")
+    assert second is not None and second.task.shard.records == first.task.then and second.task.then == ()
+
+
+def test_a_worker_that_takes_no_more_is_told_of_nothing_and_nothing_is_kept_for_it() -> None:
+    queue = ShardQueue(tasks(3))
+    first, second = queue.take(worker="a", takes_more=False), queue.take(worker="b")
+    assert first is not None and first.task.then == ()
+    assert second is not None and second.task.shard.index == 1 and second.task.then
+
+
+def test_a_shard_that_cost_a_worker_comes_before_what_was_meant_for_one() -> None:
+    queue = ShardQueue(tasks(4))
+    lost, run = queue.take(worker="a"), queue.take(worker="b")
+    assert lost is not None and run is not None
+    queue.lose(lost, JournalHistory(), "died")
+    again = queue.take(worker="c")
+    assert again is not None and again.task.shard == lost.task.shard
+    queue.commit(run, 1)
+    after = queue.take(worker="b", is_fresh=False)
+    assert after is not None and after.task.shard.records == run.task.then
+
+
+def test_of_a_shard_that_is_tried_again_in_part_only_that_part_is_begun() -> None:
+    first, second = tasks(2)
+    queue = ShardQueue([first, dataclasses.replace(second, again=frozenset({"v3"}))])
+    run = queue.take()
+    assert run is not None and [record.video_id for record in run.task.then] == ["v3"]
