@@ -82,6 +82,7 @@ class Decoder:
         self._frames: FrameSource | None = None
         self._stderr: LastWords | None = None
         self._holds_chunk = False
+        self._owes_answer = False
 
     @property
     def is_at_work(self) -> bool:
@@ -111,6 +112,9 @@ class Decoder:
         raise KinetError(f"{check.path}: decoding processes die before they can look at its disk; is memory short?")
 
     def _ask(self, request: Request) -> None:
+        # Its frames would be taken for those of the other video.
+        if self._owes_answer:
+            raise RuntimeError(f"decoder asked for {request} while it is at {self._request}")
         self._request = request
         if self._process is None or self._process.poll() is not None:
             self._launch()
@@ -119,6 +123,7 @@ class Decoder:
         # One that died idle, between two videos, is found out by `receive`.
         with contextlib.suppress(OSError):
             self._connection.send(request)
+        self._owes_answer = True
 
     def receive(self) -> DecodedChunk | VideoDone | Death | EndedFromOutside:
         """Wait for the next message of the video, or find that the process is dead or hangs.
@@ -160,12 +165,15 @@ class Decoder:
             return stalled
         except (EOFError, OSError):
             return self._death()
+        if not isinstance(message, FrameChunk):
+            self._owes_answer = False
         if isinstance(message, OutsideFault):
             raise message.error
         return message
 
     def close(self) -> None:
         """End the process, whatever it is doing, and wait for it."""
+        self._owes_answer = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -197,6 +205,7 @@ class Decoder:
             self._launch()
             with contextlib.suppress(OSError):
                 self._connection.send(self._request)
+            self._owes_answer = True
         raise KinetError(
             f"decoding processes do not start; run `python -m {self._program} 0 0 0 {os.getpid()}` to see why, and "
             "look at the machine's memory and process limits"

@@ -15,7 +15,7 @@ from manifests import VideoRecord
 from pipeline.errors import Reason, WorkspaceError
 from pipeline.label import decoder_end
 from pipeline.label.decode_ahead import DecodeAhead, VideoEnd, VideoRestarted
-from pipeline.label.decoder import DecodedChunk
+from pipeline.label.decoder import DECODER_PROGRAM, DecodedChunk, Decoder
 from pipeline.label.messages import MAX_ATTEMPTS, DecodeLimits
 from pipeline.processors import count_processors
 from pipeline.video import read_frames
@@ -288,3 +288,17 @@ def test_the_processes_go_on_to_the_next_shard(bench: Bench) -> None:
     seen: set[int] = set()
     bench.label(lambda _: seen.update(children()), videos_per_shard=1)
     assert 0 < len(seen) <= count_processors()
+
+
+def test_a_decoder_at_work_is_asked_for_nothing_else(records: list[VideoRecord]) -> None:
+    """What it sends then would be taken for the other video's."""
+    decoder = Decoder(DECODER_PROGRAM, DecodeLimits(), stall_sec=60, num_slots=8)
+    decoder.start(records[1].path)
+    with pytest.raises(RuntimeError, match=r"v2.mp4 while it is at .*v1.mp4"):
+        decoder.start(records[2].path)
+    while isinstance(decoder.receive(), DecodedChunk):
+        pass
+    decoder.start(records[2].path)
+    decoder.close()
+    decoder.start(records[1].path)
+    decoder.close()
