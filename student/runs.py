@@ -17,6 +17,7 @@ from pipeline.shards.schema import BOTH_TEACHERS
 from pipeline.training.checkpoint import BEST_NAME, list_checkpoints, load_checkpoint, load_latest_checkpoint
 from pipeline.training.rundir import STUDENT_CONFIG, make_run_dir
 from pipeline.training.state import CHECKPOINT_DIR
+from pipeline.video import FRAME_RESIZE
 from pipeline.workspace import Workspace
 from student.build import Student, build_student
 from student.dataset import DroppedVideo
@@ -50,6 +51,13 @@ def open_labels(workspace: Workspace, dataset: str, records: list[VideoRecord]) 
         logger.warning(
             "%d of %d videos have no labels; only the action loss sees them", len(records) - num_labelled, len(records)
         )
+    for index in labels.sets:
+        if index.frame_resize not in (None, FRAME_RESIZE):
+            logger.warning(
+                "labels in %s are of frames resized otherwise (%s) than frames are here (%s); those whose hashes "
+                "differ for it go without labels: label the videos anew, in another workspace",
+                index.shards_dir, index.frame_resize, FRAME_RESIZE
+            )  # fmt: skip
     for kind in BOTH_TEACHERS:
         lacking = sum(bool(found) and kind not in found for found in (labels.teachers_of(r.video_id) for r in records))
         if lacking:

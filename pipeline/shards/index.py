@@ -61,6 +61,11 @@ class LabelIndex:
         """Whose labels these are; () where there are none. Opens a shard."""
         return self._open(0).teachers if self._shard_names else ()
 
+    @property
+    def frame_resize(self) -> str | None:
+        """How the labelled frames were resized; None where there are none. Opens a shard."""
+        return self._open(0).header.frame_resize if self._shard_names else None
+
     def num_frames(self, video_id: str) -> int:
         """Return the number of labelled frames; ValueError when the video has no labels."""
         return self._entry(video_id)[1]
