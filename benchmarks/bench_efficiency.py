@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from cpu_clock import CpuClock
-from whole_job import Measured, whole_job
+from cpu_clock import CpuClock, Run
+from whole_job import whole_job
 from workload import find_videos, make_teachers
 
 from manifests import VideoRecord
@@ -31,7 +31,7 @@ from pipeline.processors import count_processors, let_waiting_threads_sleep
 from pipeline.video import FRAME_HEIGHT, FRAME_WIDTH
 
 
-def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> Measured:
+def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> Run:
     """Run the decoding processes alone: every frame arrives and is dropped."""
     decoders = DecodeAhead(settings.decoders_for(count_processors()))
     for _ in decoders.events(records[:1]):
@@ -41,10 +41,10 @@ def decode_alone(records: Sequence[VideoRecord], settings: LabelSettings) -> Mea
         num_frames = sum(e.done.num_frames for _, e in decoders.events(records) if isinstance(e, VideoEnd))
     seconds = time.monotonic() - started
     decoders.close()
-    return Measured(num_frames / seconds, 1000 * clock.seconds / num_frames)
+    return Run(num_frames, seconds, clock.seconds)
 
 
-def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frames: int) -> Measured:
+def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frames: int) -> Run:
     """Run both teachers alone, on random frames in memory."""
     generator = np.random.default_rng(0)
     shape = (settings.batch_size, FRAME_HEIGHT, FRAME_WIDTH, 3)
@@ -60,7 +60,7 @@ def teachers_alone(teachers: TeacherSettings, settings: LabelSettings, num_frame
     seconds = time.monotonic() - started
     worker.close()
     num_frames = num_batches * settings.batch_size
-    return Measured(num_frames / seconds, 1000 * clock.seconds / num_frames)
+    return Run(num_frames, seconds, clock.seconds)
 
 
 def main() -> None:
@@ -82,12 +82,12 @@ def main() -> None:
     settings = LabelSettings(batch_size=options.batch_size, num_decoders=options.decoders)
     with tempfile.TemporaryDirectory() as folder:
         teachers = make_teachers(options.teachers, Path(folder))
-        measures: dict[str, Callable[[], Measured]] = {
+        measures: dict[str, Callable[[], Run]] = {
             "decoding alone": lambda: decode_alone(records, settings),
             "teachers alone": lambda: teachers_alone(teachers, settings, options.frames),
             "whole job": lambda: whole_job(records, teachers, settings),
         }
-        found: dict[str, list[Measured]] = {name: [] for name in measures}
+        found: dict[str, list[Run]] = {name: [] for name in measures}
         for _ in range(options.rounds):
             for name, measure in measures.items():
                 found[name].append(measure())

@@ -19,27 +19,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+
+from cpu_clock import Run
 
 PEERS_DIR = Path(__file__).resolve().parent / "peers"
 OURS = "kinet-pipeline"
 CONTENDERS = {OURS: "ours.py", "plain PyTorch": "plain_pytorch.py", "Ray Data": "ray_data.py"}
-
-
-class Run(NamedTuple):
-    """What one contender took, for how many frames."""
-
-    frames: int
-    seconds: float
-    cpu_sec: float
-
-    @property
-    def frames_per_sec(self) -> float:
-        return self.frames / self.seconds
-
-    @property
-    def cpu_ms_per_frame(self) -> float:
-        return 1000 * self.cpu_sec / self.frames
 
 
 def run(program: str, arguments: list[str]) -> Run:

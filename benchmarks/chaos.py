@@ -20,6 +20,7 @@ Exit code 1 where any of this does not hold, or not all kills hit.
 
 # ruff: noqa: E402 - the environment must be set before Ray is imported
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -283,13 +284,15 @@ def main() -> None:
                 for _ in range(NUM_NODES):
                     cluster.add_node(num_cpus=1)
                 faults += run_both(cluster, arguments, has_small_disk)
-                if faults and arguments.keep:
-                    kept = Path(tempfile.mkdtemp(prefix="kinet-chaos-kept-"))
-                    shutil.copytree(FOLDER, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock", "poison"))
-                    print(f"kept in {kept}")
             finally:
                 cluster.shutdown()
             faults += find_processes(str(FOLDER), whole_cluster=True)
+            if faults and arguments.keep:
+                kept = Path(tempfile.mkdtemp(prefix="kinet-chaos-kept-"))
+                # What cannot be copied is left out.
+                with contextlib.suppress(shutil.Error):
+                    shutil.copytree(FOLDER, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("poison"))
+                print(f"kept in {kept}")
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
     print("\n".join(["DIFFERENCES", *faults]) if faults else "no difference: 0 lost, 0 twice, same bytes")

@@ -14,6 +14,22 @@ LOOK_SEC = 0.5
 _TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
 
+class Run(NamedTuple):
+    """What something took, for how many frames."""
+
+    frames: int
+    seconds: float
+    cpu_sec: float
+
+    @property
+    def frames_per_sec(self) -> float:
+        return self.frames / self.seconds
+
+    @property
+    def cpu_ms_per_frame(self) -> float:
+        return 1000 * self.cpu_sec / self.frames
+
+
 class _Process(NamedTuple):
     """One line of the process table: `key` tells a process from a later one with its number."""
 

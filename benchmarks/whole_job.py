@@ -4,11 +4,9 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from cpu_clock import CpuClock
+from cpu_clock import CpuClock, Run
 
 from manifests import VideoRecord
 from pipeline.label.job import LabelJob, run_label_job
@@ -16,22 +14,6 @@ from pipeline.label.pools import open_pool
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import LabelSettings, TeacherSettings
 from pipeline.label.worker_pool import WorkerPool
-
-
-class Measured(NamedTuple):
-    """How fast something was, and what it took of the processors."""
-
-    frames_per_sec: float
-    cpu_ms_per_frame: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """A job from its first video to its last committed shard: frames, and what they took."""
-
-    frames: int
-    seconds: float
-    cpu_sec: float
 
 
 def run_timed(job: LabelJob, pool: WorkerPool) -> Run:
@@ -50,8 +32,7 @@ def run_timed(job: LabelJob, pool: WorkerPool) -> Run:
     return Run(report.frames, seconds, clock.seconds)
 
 
-def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> Measured:
+def whole_job(records: Sequence[VideoRecord], teachers: TeacherSettings, settings: LabelSettings) -> Run:
     """Label in this process without Ray."""
     with tempfile.TemporaryDirectory() as folder, open_pool(teachers, settings, Path(folder), None) as pool:
-        run = run_timed(LabelJob("bench", records, Path(folder)), pool)
-    return Measured(run.frames / run.seconds, 1000 * run.cpu_sec / run.frames)
+        return run_timed(LabelJob("bench", records, Path(folder)), pool)

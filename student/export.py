@@ -207,7 +207,8 @@ def _describe_preprocessing(recipe: TrainConfig) -> dict[str, object]:
         "frames": f"of N frames of a full decode those of index floor((2 k + 1) N / {2 * recipe.num_segments}), "
         f"k = 0 to {recipe.num_segments - 1}",
         "frame_size": [FRAME_HEIGHT, FRAME_WIDTH],
-        "frame_resize": f"{FRAME_RESIZE}, whatever the video's shape, to uint8",
+        "frame_resize": f"{FRAME_RESIZE}, whatever the video's shape, to uint8; then rgb24",
+        "resize_pixel_format": "yuv420p for pictures coded in YUV, rgb24 for others",
         "scaled_size": [height, width],
         "scale": "bilinear, antialiased, to uint8",
         "crop": {"top": crop.top, "left": crop.left, "size": recipe.input_size},

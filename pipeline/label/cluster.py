@@ -97,7 +97,7 @@ class RayPool:
         while queue.num_open:
             self._crew.fill(self._num_wanted(), queue.num_places)
             for member in self._crew.idle:
-                takes_more = self._crew.keeps(member)
+                takes_more = self._crew.will_take_more(member)
                 if (run := queue.take(is_fresh=member.is_fresh, worker=member, takes_more=takes_more)) is not None:
                     self._crew.assign(member, run)
             if queue.wants_fresh:

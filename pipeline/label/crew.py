@@ -129,7 +129,7 @@ class Crew:
         assert description is not None
         return description
 
-    def keeps(self, member: Member) -> bool:
+    def will_take_more(self, member: Member) -> bool:
         """Whether a worker will get another shard after its next one, or makes place for a fresh process."""
         return member.num_shards + 1 < self._settings.shards_per_worker
 

@@ -16,7 +16,8 @@ from pipeline.processors import count_processors
 from pipeline.video_disk import NO_WITNESSES, Witnesses
 
 # What a video is called, too, whose disk is not mounted, asks for a password, or does not answer.
-LIKE_A_LOST_DISK = frozenset({Reason.MISSING, Reason.UNREADABLE, Reason.TIMEOUT})
+NO_SUCH_FILE = frozenset({Reason.MISSING, Reason.UNREADABLE})
+LIKE_A_LOST_DISK = NO_SUCH_FILE | {Reason.TIMEOUT}
 
 
 @dataclass(frozen=True)
@@ -116,26 +117,36 @@ class DecodeAhead:
                         self._idle.append(decoder)
                         self._begin(waiting, following)
                     yield record, event
+        except Exception:
+            # What was begun may have met the same trouble, and would tell of it when it is over.
+            self._abandon(self._begun)
+            raise
         finally:
             # Left early: what the others were sending belongs to nobody.
             self._abandon(at_work)
 
     def _take_over(self, waiting: deque[VideoRecord]) -> deque[tuple[VideoRecord, Decoder]]:
         """Return what was begun of this list, which waits no longer; where other videos were foreseen, end that."""
-        begun, self._begun = self._begun, deque()
-        if [record for record, _ in begun] != list(waiting)[: len(begun)]:
-            self._abandon(begun)
-        for _ in begun:
+        taken: deque[tuple[VideoRecord, Decoder]] = deque()
+        while self._begun and waiting and self._begun[0][0] == waiting[0]:
+            taken.append(self._begun.popleft())
             waiting.popleft()
-        return begun
+        self._abandon(self._begun)
+        return taken
 
     def _begin(self, waiting: deque[VideoRecord], following: deque[VideoRecord]) -> None:
         """Give idle processes the videos that wait, and when there are none, those that follow."""
-        for videos, at_work in ((waiting, self._at_work), (following, self._begun)):
-            while videos and self._idle:
-                decoder = self._idle.pop(0)
-                decoder.start(videos[0].path)
-                at_work.append((videos.popleft(), decoder))
+        while waiting and self._idle:
+            self._idle[0].start(waiting[0].path)
+            self._at_work.append((waiting.popleft(), self._idle.pop(0)))
+        while following and self._idle:
+            try:
+                self._idle[0].start(following[0].path)
+            except OSError:
+                # No process to be had: nobody has asked for these yet.
+                following.clear()
+                return
+            self._begun.append((following.popleft(), self._idle.pop(0)))
 
     def _abandon(self, at_work: deque[tuple[VideoRecord, Decoder]]) -> None:
         """End the processes of videos that nobody asks for any more."""
@@ -148,6 +159,7 @@ class DecodeAhead:
         self, record: VideoRecord, decoder: Decoder, witnesses: Witnesses
     ) -> Iterator[DecodedChunk | VideoRestarted | VideoEnd]:
         attempt, num_outside = 1, 0
+        has_frames = has_looked = False
         while True:
             started = time.monotonic()
             received = decoder.receive()
@@ -155,15 +167,23 @@ class DecodeAhead:
                 pause_after(received, record.path, num_outside)
                 num_outside += 1
             waited_sec = time.monotonic() - started
-            if len(self._all) > 1 and not any(other.is_at_work for _, other in self._at_work if other is not decoder):
+            if len(self._all) > 1 and not any(other.is_at_work for other in self._all if other is not decoder):
                 self.alone_sec += waited_sec
             else:
                 self.wait_sec += waited_sec
             if isinstance(received, DecodedChunk):
+                has_frames = True
                 yield received
                 continue
             if not isinstance(received, EndedFromOutside) and received.reason in LIKE_A_LOST_DISK:
                 decoder.require_sight(SightCheck(str(record.path), witnesses))
+                if isinstance(received, VideoDone) and received.reason in NO_SUCH_FILE and not has_looked:
+                    # It may have been found while the disk was away, long before it was asked for.
+                    has_looked = True
+                    if has_frames:
+                        yield VideoRestarted()
+                    decoder.start(record.path)
+                    continue
             if isinstance(received, VideoDone) and not (received.read_failed and attempt < self._max_attempts):
                 yield VideoEnd(received, attempt)
                 return

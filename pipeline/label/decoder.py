@@ -114,7 +114,7 @@ class Decoder:
     def _ask(self, request: Request) -> None:
         # Its frames would be taken for those of the other video.
         if self._owes_answer:
-            raise RuntimeError(f"decoder asked for {request} while it is at {self._request}")
+            raise ValueError(f"decoder asked for {_path_of(request)} while it is at {_path_of(self._request)}")
         self._request = request
         if self._process is None or self._process.poll() is not None:
             self._launch()
@@ -249,6 +249,10 @@ class Decoder:
         self._ready = False
         with contextlib.suppress(OSError):
             self._connection.send(self._limits)
+
+
+def _path_of(request: Request | None) -> str:
+    return request.path if isinstance(request, SightCheck) else str(request)
 
 
 def _package_path() -> str:

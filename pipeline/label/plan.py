@@ -1,5 +1,6 @@
 """Which video goes into which shard, fixed at the first start, and the fingerprint of what decides the labels."""
 
+import functools
 import hashlib
 import json
 import os
@@ -33,7 +34,7 @@ class PlannedShard:
     count: int
     records: tuple[VideoRecord, ...]
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """File name without suffix."""
         return shard_name(self.split, self.index, self.count)

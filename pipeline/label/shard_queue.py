@@ -41,6 +41,7 @@ class ShardRun:
     Attributes:
         task: the shard.
         started_sec: by the queue's clock.
+        worker: who is at it.
         frames: labelled so far, as the worker says.
         teacher_sec: how long its teachers have been at one batch, as the worker says.
         told_sec: when it said so of the last of them, by the same clock.
@@ -48,6 +49,7 @@ class ShardRun:
 
     task: ShardTask
     started_sec: float
+    worker: Hashable = None
     frames: int = 0
     teacher_sec: float = 0.0
     told_sec: float = 0.0
@@ -125,17 +127,22 @@ class ShardQueue:
             worker: who asks.
             takes_more: it will ask again; its task then says what it will most likely get.
         """
-        task = self._foresight.choose(worker, self._ready(is_fresh=is_fresh))
+        ready = self._ready(is_fresh=is_fresh)
+        task = self._foresight.take(worker, ready)
+        if task is None or not takes_more:
+            self._foresight.forget(worker)
         if task is not None:
             self._waiting.remove(task)
-            # After the first one a worker is not fresh.
-            after = self._foresight.foresee(worker, self._ready(is_fresh=False)) if takes_more else None
-            task = dataclasses.replace(task, then=after.decoded if after else ())
+            if takes_more:
+                # What ended badly goes to whoever comes first.
+                well = [other for other in ready if other is not task and not self._has_ended_badly(other.name)]
+                after = self._foresight.keep_next(worker, well)
+                task = dataclasses.replace(task, then=after.to_decode if after else ())
         elif late := self._late_runs():
             task = dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True, then=())
         else:
             return None
-        run = ShardRun(task, self._clock())
+        run = ShardRun(task, self._clock(), worker)
         self._runs.append(run)
         return run
 
@@ -157,11 +164,11 @@ class ShardQueue:
 
     def drop(self, run: ShardRun) -> None:
         """Forget a run that was ended because its shard is committed."""
-        self._runs.remove(run)
+        self._end(run)
 
     def put_back(self, run: ShardRun) -> None:
         """Let a shard wait again after its worker met a fault, or was lost, through nothing of the shard's doing."""
-        self._runs.remove(run)
+        self._end(run)
         if run.task.name not in self._committed and not self.rivals(run):
             self._waiting.append(dataclasses.replace(run.task, is_copy=False, then=()))
 
@@ -180,7 +187,7 @@ class ShardQueue:
         Raises:
             LabellingError: the last shards were all given up.
         """
-        self._runs.remove(run)
+        self._end(run)
         name = run.task.name
         if history.ended:
             self._ended[name] += 1
@@ -211,6 +218,14 @@ class ShardQueue:
                 f"{len(self._given_up)} shards could not be labelled ({', '.join(list(self._given_up)[:3])}); "
                 f"{name}: {why}. All others are done: mend the cause, and run the same command again"
             )
+
+    def _end(self, run: ShardRun) -> None:
+        """Take back what was kept for a worker that may not come again."""
+        self._runs.remove(run)
+        self._foresight.forget(run.worker)
+
+    def _has_ended_badly(self, name: str) -> bool:
+        return bool(self._deaths[name] or self._ended[name])
 
     def _ready(self, *, is_fresh: bool) -> list[ShardTask]:
         """List the waiting shards that do not rest, and that such a process may be given."""

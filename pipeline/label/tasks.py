@@ -36,7 +36,7 @@ class ShardTask:
         return self.shard.name
 
     @property
-    def decoded(self) -> tuple[VideoRecord, ...]:
-        """The videos that are decoded for it, unless something is known of their end."""
+    def to_decode(self) -> tuple[VideoRecord, ...]:
+        """The videos that are decoded for it, but those whose end is known already."""
         again = self.again
         return tuple(record for record in self.shard.records if again is None or record.video_id in again)

@@ -105,7 +105,9 @@ with av.open(video) as container:
 (height, width), scaled, crop = made["frame_size"], made["scaled_size"], made["crop"]
 parts = card["num_segments"]
 chosen = [frames[(2 * k + 1) * len(frames) // (2 * parts)] for k in range(parts)]
-small = [f.reformat(width=width, height=height, format="rgb24", interpolation="BILINEAR").to_ndarray() for f in chosen]
+coded = made["resize_pixel_format"].split()[0]
+small = [f.reformat(width=width, height=height, format=coded, interpolation="BILINEAR") for f in chosen]
+small = [f.reformat(format="rgb24").to_ndarray() for f in small]
 clip = torch.from_numpy(numpy.stack(small)).permute(0, 3, 1, 2).contiguous()
 clip = torch.nn.functional.interpolate(clip, size=scaled, mode="bilinear", antialias=True)
 rows, columns = (slice(crop[edge], crop[edge] + crop["size"]) for edge in ("top", "left"))

@@ -8,7 +8,7 @@ from pipeline.label import decoder_process
 from pipeline.label.messages import DecodeLimits, FrameChunk, Message
 from tests.pipeline.label.slow_decoder import decode_frames
 
-WAIT_SEC = 60.0
+WAIT_SEC = 120.0
 
 
 def decode(path: Path, limits: DecodeLimits, slot: decoder_process.Slot) -> Iterator[Message]:

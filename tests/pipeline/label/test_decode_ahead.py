@@ -162,6 +162,25 @@ def test_a_decoder_killed_at_what_follows_costs_nothing(records: list[VideoRecor
     np.testing.assert_array_equal(frames["v0"], read_frames(records[0].path, range(400)))
 
 
+def test_a_process_that_cannot_start_at_what_follows_spoils_nothing(
+    records: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Decoder.start
+
+    def fail_for_v2(decoder: Decoder, path: Path) -> None:
+        if path == records[2].path:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        start(decoder, path)
+
+    decoders = DecodeAhead(1)
+    monkeypatch.setattr(Decoder, "start", fail_for_v2)
+    ends = [event for _, event in decoders.events([records[1]], then=[records[2]]) if isinstance(event, VideoEnd)]
+    monkeypatch.setattr(Decoder, "start", start)
+    _, later, _ = collect(decoders, records)
+    decoders.close()
+    assert ends[0].done.num_frames == 20 and [end.done.num_frames for end in later.values()] == [400, 20, 30]
+
+
 POISON = "tests.pipeline.label.poison_decoder"
 
 
@@ -294,7 +313,7 @@ def test_a_decoder_at_work_is_asked_for_nothing_else(records: list[VideoRecord])
     """What it sends then would be taken for the other video's."""
     decoder = Decoder(DECODER_PROGRAM, DecodeLimits(), stall_sec=60, num_slots=8)
     decoder.start(records[1].path)
-    with pytest.raises(RuntimeError, match=r"v2.mp4 while it is at .*v1.mp4"):
+    with pytest.raises(ValueError, match=r"v2.mp4 while it is at .*v1.mp4"):
         decoder.start(records[2].path)
     while isinstance(decoder.receive(), DecodedChunk):
         pass

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from manifests import VideoRecord, write_manifest
 from pipeline.errors import SourceError, WorkspaceError
-from pipeline.label.decode_ahead import DecodeAhead
+from pipeline.label.decode_ahead import DecodeAhead, VideoEnd
 from pipeline.video_disk import Witnesses, find_witnesses
 from tests.pipeline.label.conftest import Bench
 from tests.pipeline.label.test_cluster import start, wait_for
@@ -63,6 +64,46 @@ def test_no_verdict_is_passed_out_of_sight_of_the_disk(bench: Bench, name: str) 
         list(decoders.events([dataclasses.replace(bench.records[0], path=path)], GONE))
     decoders.close()
     assert not children()
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_what_was_found_while_the_disk_was_away_is_looked_at_again(tmp_path: Path, follows: bool) -> None:
+    """Decoders are ahead: what one says of a video may be older than the disk's return, which is all that is seen."""
+    disk, elsewhere = tmp_path / "disk", tmp_path / "elsewhere"
+    long, short = (write_video(elsewhere / f"v{n}.mp4", moving_frames(n)) for n in (400, 20))
+    witness = write_video(disk / "witness.mp4", moving_frames(2))
+    records = [VideoRecord(path.stem, disk / path.name, "train", 0, "c") for path in (long, short)]
+    # The first one is there, and so long that its decoder waits for room.
+    long.rename(records[0].path)
+    decoders = DecodeAhead(2, slots_ahead=8)
+    witnesses = find_witnesses([str(witness)])
+    events = decoders.events(records[: 1 if follows else 2], witnesses, records[1:] if follows else ())
+    next(events)
+    assert decoders._all[1]._connection is not None
+    while not (decoders._all[1]._ready or decoders._all[1]._connection.poll(60)):
+        pass
+    time.sleep(1.0)
+    short.rename(records[1].path)
+    ends = [event.done for _, event in events if isinstance(event, VideoEnd)]
+    if follows:
+        ends += [event.done for _, event in decoders.events(records[1:], witnesses) if isinstance(event, VideoEnd)]
+    decoders.close()
+    assert [(end.num_frames, end.reason) for end in ends] == [(400, None), (20, None)]
+
+
+def test_what_was_begun_before_a_fault_of_the_disk_is_begun_again(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    paths = [write_video(disk / f"v{n}.mp4", moving_frames(n)) for n in (20, 30)]
+    records = [VideoRecord(path.stem, path, "train", 0, "c") for path in paths]
+    witnesses = find_witnesses([str(paths[0])])
+    decoders = DecodeAhead(2)
+    disk.rename(tmp_path / "away")
+    with pytest.raises(SourceError):
+        list(decoders.events(records[:1], witnesses, records[1:]))
+    (tmp_path / "away").rename(disk)
+    ends = [event.done for _, event in decoders.events(records[1:], witnesses) if isinstance(event, VideoEnd)]
+    decoders.close()
+    assert [(end.num_frames, end.reason) for end in ends] == [(30, None)]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 
 from manifests import read_manifest
 from pipeline.errors import ManifestError, PlanError, TeacherError, WorkspaceError
+from pipeline.label.decode_ahead import DecodeAhead
 from pipeline.label.goals import RedoShards
 from pipeline.label.job import LabelJob, report_if_done, run_label_job, shard_header
 from pipeline.label.local import LocalPool
@@ -297,3 +298,17 @@ def test_of_two_sets_begun_together_one_is_refused(bench: Bench) -> None:
         run_label_job(job, pool, lambda _: None)
     assert not (alone / "plan.json").exists() and not list(alone.glob("*.h5*"))
     assert bench.label().status.missing == 0
+
+
+def test_decoders_are_told_of_the_next_shard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists: list[tuple[list[str], list[str]]] = []
+    events = DecodeAhead.events
+
+    def note(self: DecodeAhead, records, witnesses, then=()):
+        lists.append(([record.video_id for record in records], [record.video_id for record in then]))
+        return events(self, records, witnesses, then)
+
+    monkeypatch.setattr(DecodeAhead, "events", note)
+    bench.label(videos_per_shard=2)
+    assert len(lists) > 3
+    assert [then for _, then in lists] == [records for records, _ in lists[1:]] + [[]]

@@ -364,3 +364,48 @@ def test_of_a_shard_that_is_tried_again_in_part_only_that_part_is_begun() -> Non
     queue = ShardQueue([first, dataclasses.replace(second, again=frozenset({"v3"}))])
     run = queue.take()
     assert run is not None and [record.video_id for record in run.task.then] == ["v3"]
+
+
+@pytest.mark.parametrize("how", ["lost", "put back", "dropped", "idle", "takes no more"])
+def test_nothing_is_kept_for_a_worker_that_may_not_come_again(how: str) -> None:
+    queue = ShardQueue(tasks(12))
+    for gone in range(3):
+        run = queue.take(worker=gone)
+        assert run is not None and run.task.then
+        match how:
+            case "lost":
+                queue.lose(run, JournalHistory(any_passed=True), "died")
+                queue.commit(take(queue, worker="helper", takes_more=False), 1)
+            case "put back":
+                queue.put_back(run)
+            case "dropped":
+                queue.commit(run, 1)
+                # Whoever else was at it has committed it.
+                queue.drop(take(queue, worker=gone))
+            case _:
+                queue.commit(run, 1)
+                queue.commit(take(queue, worker=gone, takes_more=False), 1)
+    order = []
+    while (run := queue.take(worker="one")) is not None:
+        order.append(run.task.shard.index)
+        assert run.task.then or queue.num_open == 1
+        queue.commit(run, 1)
+    # What was put back goes to the end; else the first comes first: none is held back for one that is gone.
+    assert order == ([*range(3, 12), 0, 1, 2] if how == "put back" else sorted(order))
+    queue.require_all()
+
+
+def test_what_ended_badly_is_kept_for_nobody() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(4), clock)
+    for _ in range(2):
+        queue.lose(take(queue), JournalHistory(ended=True), "out of memory")
+    clock.now += LONGEST_REST_SEC
+    first, second, third = (take(queue, worker=name) for name in "abc")
+    assert {first.task.shard.index, second.task.shard.index} == {0, 1} and third.task.shard.index in (2, 3)
+
+
+def take(queue: ShardQueue, **arguments) -> ShardRun:
+    run = queue.take(**arguments)
+    assert run is not None
+    return run

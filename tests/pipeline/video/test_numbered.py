@@ -163,6 +163,23 @@ def test_colours_follow_their_tags(tmp_path: Path, colour_space: str, colour_ran
         assert np.abs(found[name] - colour).max() < 5, name
 
 
+@pytest.mark.parametrize("colour_space", [1, 3, 8, 10])
+@pytest.mark.parametrize("pixel_format", ["gray", "gray10le", "yuv420p", "yuv444p", "bgr0"])
+def test_gray_stays_gray_whatever_its_tag(tmp_path: Path, pixel_format: str, colour_space: int) -> None:
+    """Tags that swscale cannot convert, and pictures that have no colours to be converted."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, pixel_format
+        stream.codec_context.colorspace = colour_space
+        gray = av.VideoFrame.from_ndarray(np.full((96, 128, 3), 120, np.uint8), format="rgb24")
+        for _ in range(3):
+            container.mux(stream.encode(gray.reformat(format=pixel_format)))
+        container.mux(stream.encode(None))
+    frames = read_frames(path, range(3)).astype(int)
+    assert np.ptp(frames, axis=-1).max() <= (2 if "yuv" in pixel_format else 0) and abs(frames.mean() - 120) < 2
+
+
 def test_wide_pixels_are_not_stretched_twice(tmp_path: Path) -> None:
     """A frame is the whole coded picture resized to 256 x 340, whatever the shape of its pixels."""
     frames = numbered_frames(range(3))
