@@ -36,6 +36,8 @@ def find_end_faults(command: Command) -> list[str]:
         0: True,
         -signal.SIGKILL: "driver SIGKILL" in command.kills,
         128 + signal.SIGTERM: "driver SIGTERM" in command.kills,
+        # While Python was still starting.
+        -signal.SIGTERM: "driver SIGTERM" in command.kills and not said,
         # A shard may lose too many workers to kills; the command says so and is to be run again.
         1: ("disk full" in command.kills and DISK_FULL in said)
         or (bool(set(command.kills) - {"disk full"}) and "could not be labelled" in said),
