@@ -192,4 +192,5 @@ class Job:
         return ["--dataset", DATASET, "--workspace", os.fspath(self.workspace.root)]
 
     def _receipts(self) -> list[Path]:
-        return sorted(self.shards_dir.glob("*-of-*.json"))
+        # Of shards: `<shard>.<number>.json` is of a video that is kept by itself, until its shard is done.
+        return sorted(path for path in self.shards_dir.glob("*-of-*.json") if "." not in path.stem)
