@@ -121,7 +121,7 @@ def test_a_node_that_is_drained_costs_no_shard_and_blames_no_video(cluster, benc
     reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     deadline_ms = int((time.time() + 1) * 1000)
     assert GcsClient(address=cluster.address).drain_node(node.node_id, reason, "preempted", deadline_ms)[0]
-    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    wait_for(lambda: not title(worker))
     assert run.poll() is None
     cluster.add_node(num_cpus=1)
     out, err = run.communicate(timeout=250)
