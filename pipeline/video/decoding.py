@@ -5,7 +5,6 @@ on real clips it follows edit lists and packed B-frames, where decord's frame co
 docs/video.md).
 """
 
-import functools
 import logging
 import stat
 from collections.abc import Iterator
@@ -14,23 +13,16 @@ from types import TracebackType
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.errors import Reason, VideoError
 from pipeline.video.damage import DamageTrace, tells_of_damage
 from pipeline.video.report import NO_PTS, DecodeReport, find_fault, settle_count
+from pipeline.video.resizing import FRAME_HEIGHT, FRAME_WIDTH, FrameResizer
 from pipeline.video.second_opinion import count_with_decord
 from pipeline.video_disk import ABSENT, REFUSED, source_fault
 
-FRAME_HEIGHT = 256
-FRAME_WIDTH = 340
-FRAME_RESIZE = f"{FRAME_HEIGHT}x{FRAME_WIDTH} swscale bilinear, YUV in yuv420p"
 DECODER = f"PyAV {av.__version__}"
-
-# The matrices of YUV that swscale knows, by the numbers of ISO/IEC 23091-2.
-_UNTAGGED = 2
-_COLOUR_SPACES = frozenset({0, 1, _UNTAGGED, 4, 5, 6, 7, 9})
 
 # What libav logs while it decodes is the only word on most damage; it is read frame by frame and goes nowhere else.
 av.logging.set_level(av.logging.INFO)
@@ -65,8 +57,7 @@ class VideoFile:
         self.report.declared_frames = self.stream.frames or None
         self.report.num_indexed = len(self.stream.index_entries)
         self._damage = DamageTrace()
-        # One a step: each keeps the tables of its last conversion.
-        self._reformatters = VideoReformatter(), VideoReformatter()
+        self._resizer = FrameResizer(height, width)
         # Packets whose picture has not come yet, from the first keyframe on.
         self._awaited: set[int] = set()
         self._first_keyframe_pts: int | None = None
@@ -244,29 +235,7 @@ class VideoFile:
 
     def resize_into(self, frame: av.VideoFrame, pixels: NDArray[np.uint8]) -> None:
         """As `resized`, into memory that is there: uint8 [height, width, 3]."""
-        quarter_turns = round(frame.rotation / 90) % 4
-        sideways = quarter_turns % 2 == 1
-        width, height = (self.height, self.width) if sideways else (self.width, self.height)
-        if frame.colorspace not in _COLOUR_SPACES:
-            frame.colorspace = _UNTAGGED
-        # In two steps swscale takes half the time of one, and comes nearer to its own exact conversion.
-        steps = ("yuv420p", "rgb24") if _is_yuv(frame.format.name) else ("rgb24",)
-        small = frame
-        for step, reformatter in zip(steps, self._reformatters, strict=False):
-            small = reformatter.reformat(
-                small, width=width, height=height, format=step, interpolation=Interpolation.BILINEAR, threads=1
-            )
-        plane = small.planes[0]
-        # A row of the plane is as long as the scaler likes it.
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(small.height, plane.line_size)[:, : 3 * small.width]
-        pixels[:] = np.rot90(rows.reshape(small.height, small.width, 3), quarter_turns)
-
-
-@functools.cache
-def _is_yuv(pixel_format: str) -> bool:
-    """Tell whether a picture is brightness and two colours: not red, green and blue, a palette, or brightness alone."""
-    found = av.VideoFormat(pixel_format)
-    return len(found.components) >= 3 and not found.is_rgb and not found.has_palette
+        self._resizer.resize_into(frame, pixels)
 
 
 def _open_container(path: Path) -> av.container.InputContainer:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import Reason, VideoError
-from pipeline.video.decoding import FRAME_HEIGHT, FRAME_WIDTH, VideoFile
+from pipeline.video.decoding import VideoFile
 from pipeline.video.hashing import hash_frames
 from pipeline.video.report import DecodeReport
+from pipeline.video.resizing import FRAME_HEIGHT, FRAME_WIDTH
 from pipeline.video_disk import read_through
 
 MAX_SEEK_CHECKS = 8
