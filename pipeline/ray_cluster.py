@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Mapping
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray would hide the GPUs from actors that ask for none; the choice of device is the worker's.
@@ -15,6 +16,8 @@ from ray.exceptions import RayError
 from pipeline.errors import KinetError
 from pipeline.malloc import ONE_ARENA
 
+# Ray gives its node half a minute and no setting for it: too little where all files come from a cold network disk.
+_LOCAL_STARTS = 2
 # Set by `ray job submit` for the command that it runs.
 _JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _TOKEN_HINT = "; one that runs takes only who has its token: RAY_AUTH_MODE and ~/.ray/auth_token must be as there"
@@ -36,14 +39,7 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
     runtime_env = {} if _JOB_CONFIG_VARIABLE in os.environ else {"working_dir": empty_dir, "env_vars": dict(ONE_ARENA)}
     try:
         if address is None:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env=runtime_env,
-            )
+            _start_here(num_cpus, runtime_env)
         else:
             _require_listener(address)
             _take_up_token()
@@ -54,6 +50,33 @@ def connect(address: str | None, *, num_cpus: int, empty_dir: str) -> None:
         ray.shutdown()
         where = f"at {address}" if address else "on this machine"
         raise KinetError(f"Ray {where} takes no driver: {' '.join(str(error).split())[:300]}") from error
+
+
+def _start_here(num_cpus: int, runtime_env: Mapping[str, object]) -> None:
+    """Start Ray on this machine and connect; what is not up in time is begun anew, now that its files are at hand.
+
+    Raises:
+        RuntimeError: it was not up in time again.
+    """
+    for start in range(1, _LOCAL_STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=runtime_env,
+            )
+            return
+        except Exception as error:
+            # Ray says that its node is late with a bare Exception; what has a class of its own is something else.
+            if type(error) is not Exception:
+                raise
+            ray.shutdown()
+            if start == _LOCAL_STARTS:
+                hint = "this machine may be too busy; more is in /tmp/ray/session_latest/logs"
+                raise RuntimeError(f"{error} Tried {start} times: {hint}") from error
 
 
 def share_processors(num_parts: int) -> int:

@@ -82,8 +82,7 @@ class RayPool:
 
     def describe(self, *, measure: bool, expected: Mapping[str, str] | None = None) -> WorkerDescription:
         """Start the workers; say what they label with. One that would label otherwise is refused, now or later."""
-        num_wanted, num_room = self._num_wanted(), self.resources.num_workers
-        return self._crew.describe(num_wanted, num_room, measure=measure, expected=expected)
+        return self._crew.describe(self._num_wanted, self._num_room, measure=measure, expected=expected)
 
     def label_all(
         self, tasks: Sequence[ShardTask], on_tick: Callable[[int], None], earlier_pace: Sequence[float] = ()
@@ -122,7 +121,10 @@ class RayPool:
 
     def _num_wanted(self) -> int:
         """Count the workers to ask for: more than there is room for where so many were asked for, and one at least."""
-        return self._settings.num_workers or max(1, self.resources.num_workers)
+        return self._settings.num_workers or max(1, self._num_room())
+
+    def _num_room(self) -> int:
+        return self.resources.num_workers
 
     def _describe_needs(self) -> str:
         resources = self.resources

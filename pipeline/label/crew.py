@@ -89,13 +89,18 @@ class Crew:
             self._renewal = next(iter(self._starts.begin(1)), None)
 
     def describe(
-        self, num_wanted: int, num_room: int, *, measure: bool, expected: Mapping[str, str] | None
+        self,
+        count_wanted: Callable[[], int],
+        count_room: Callable[[], int],
+        *,
+        measure: bool,
+        expected: Mapping[str, str] | None,
     ) -> WorkerDescription:
-        """Start so many workers and say what they label with, once one is ready that labels with what it should.
+        """Start the workers and say what they label with, once one is ready that labels with what it should.
 
         Args:
-            num_wanted: workers.
-            num_room: of them, as many as the cluster has room for.
+            count_wanted: the workers to have; both counts change as nodes come and go.
+            count_room: as many as the cluster has room for.
             measure: how fast one is, too.
             expected: the ingredients that a plan fixed; None leaves it to the majority of the workers.
 
@@ -112,10 +117,11 @@ class Crew:
                 if refusal.description is None:
                     raise refusal.fault
                 return refusal.description
+            num_wanted = count_wanted()
             self.fill(num_wanted, num_wanted)
             # None has work yet, so that none ends any.
             list(self.wait(1.0))
-            self._idle += self._starts.agree(min(num_wanted, num_room))
+            self._idle += self._starts.agree(min(num_wanted, count_room()))
             self.require_some()
         if measure:
             try:

@@ -160,7 +160,7 @@ class Starts:
         is_death = isinstance(error, RayActorError)
         # A node that goes takes all that load there at once, before Ray is sure of it.
         node_went = isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False)
-        if not node_went and not (is_death and member.node_id and not is_up(member.node_id)):
+        if not node_went and not (is_death and node_is_gone(member.node_id, error)):
             self._count_failure(member, others_are_well)
         if member.node_id and not is_death:
             self._refuse(member)
@@ -194,6 +194,12 @@ class Starts:
 def is_up(node_id: str) -> bool:
     """Tell whether a node is part of the cluster, as far as Ray knows by now."""
     return any(node["Alive"] and node["NodeID"] == node_id for node in ray.nodes())
+
+
+def node_is_gone(node_id: str, death: Exception) -> bool:
+    """Tell whether a worker died with its node; one that was being placed there could not say where it is."""
+    gone = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+    return node_id in gone or any(other in str(death) for other in gone)
 
 
 def explain_start(error: Exception) -> KinetError:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from tests.pipeline.label.test_cluster import start, wait_for
 from tests.pipeline.label.test_decode_ahead import POISON, children, collect
 from tests.pipeline.label.test_node_loss import cluster
 from tests.videos import moving_frames, write_video
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 __all__ = ["cluster"]
 GONE = Witnesses(("/no/such/disk/witness.mp4",))
@@ -142,6 +146,10 @@ def test_a_read_that_fails_is_no_truncated_video(tmp_path: Path, failing_reads, 
     assert frames["v0"] is not None and len(np.unique(frames["v0"].sum(axis=(1, 2, 3)))) > 1
 
 
+def nodes_alive(cluster: "Cluster") -> int:
+    return sum(node["Alive"] for node in cluster.global_state.node_table())
+
+
 @pytest.fixture
 def blind_node(cluster, bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
     """Start a node of the cluster on which the videos' folder is empty."""
@@ -157,6 +165,8 @@ def blind_node(cluster, bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as node:
+        # Nodes that start side by side on one machine take the same socket.
+        wait_for(lambda: node.poll() is not None or nodes_alive(cluster) == 2)
         yield node
         node.send_signal(signal.SIGTERM)
 
@@ -170,7 +180,7 @@ def test_a_node_that_does_not_see_the_videos_rests(cluster, bench: Bench, blind_
     write_manifest(bench.workspace.manifest_path("mix"), bench.records)
     bench.teachers.human_path.write_text("0.3")
     cluster.add_node(num_cpus=1)
-    wait_for(lambda: sum(node["Alive"] for node in cluster.global_state.node_table()) == 3)
+    assert nodes_alive(cluster) == 3
     run = start(bench, "--workers", "2", "--address", cluster.address)
     out, err = run.communicate(timeout=250)
     assert run.returncode == 0, err

@@ -10,6 +10,7 @@ import pytest
 from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import Bench
+from tests.ray_head import ray_head
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -26,13 +27,10 @@ def read_counters(port: int, name: str) -> dict[str, float]:
 
 def test_a_nodes_endpoint_serves_frames_videos_and_seconds(bench: Bench) -> None:
     import ray
-    from ray.cluster_utils import Cluster
 
     from pipeline.label.cluster import RayPool
 
-    head = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 500}}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
+    with ray_head(num_cpus=1, _system_config={"metrics_report_interval_ms": 500}) as cluster:
         settings = ClusterSettings(address=cluster.address, num_workers=1)
         job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
         with RayPool(bench.teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
@@ -51,5 +49,3 @@ def test_a_nodes_endpoint_serves_frames_videos_and_seconds(bench: Bench) -> None
         assert by_outcome == {"ok": status.ok, "partial": status.partial, "quarantined": status.quarantined}
         found = {re.search(r'stage="(\w+)"', labels).group(1) for labels in seconds}
         assert found == {stage for stage, stage_sec in status.stage_seconds.items() if stage_sec}
-    finally:
-        cluster.shutdown()

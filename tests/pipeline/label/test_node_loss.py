@@ -13,9 +13,10 @@ from pipeline.errors import KinetError
 from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import TOY_HUMAN, Bench
-from tests.pipeline.label.test_cluster import REPOSITORY, expected, has_unfinished_shard, start, wait_for
+from tests.pipeline.label.test_cluster import expected, has_unfinished_shard, start, wait_for
 from tests.pipeline.label.toy_teachers import ODDNESS_VARIABLE
 from tests.processes import descendants, title
+from tests.ray_head import ray_head
 
 pytestmark = [
     pytest.mark.ray,
@@ -28,15 +29,11 @@ __all__ = ["expected"]
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """Start the head; lost nodes are noticed within seconds."""
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    for name, value in (("initial_delay_ms", 1000), ("period_ms", 1000), ("failure_threshold", 3)):
+    """Start the head; lost nodes are noticed within seconds, those of a busy machine are given some more."""
+    for name, value in (("initial_delay_ms", 1000), ("period_ms", 1000), ("failure_threshold", 5)):
         monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    yield cluster
-    cluster.shutdown()
+    with ray_head(num_cpus=0, include_dashboard=False) as cluster:
+        yield cluster
 
 
 def test_the_job_waits_for_a_lost_node_and_goes_on_with_the_next(cluster, bench: Bench, expected) -> None:
@@ -59,6 +56,8 @@ def test_a_node_that_goes_while_its_workers_load_ends_nothing(
     # Two workers go at once: that must be fewer failed starts than these.
     monkeypatch.setattr(crew_starts, "MAX_FAILED_STARTS", 1)
     monkeypatch.setattr(crew_starts, "START_PAUSE_SEC", 1.0)
+    # Nor may the reports of workers be waited for that have no node any more.
+    monkeypatch.setattr(crew_starts, "REPORTS_SEC", 3600.0)
     node = cluster.add_node(num_cpus=2)
     teachers = dataclasses.replace(bench.teachers, human_factory=f"{TOY_HUMAN}_when_told")
     job = LabelJob("mix", bench.records, bench.shards_dir, None, 3)
@@ -98,7 +97,7 @@ def workers_at_work() -> list[int]:
 
 def test_a_node_that_joins_is_put_to_work(cluster, bench: Bench) -> None:
     # So slow that there is work left whenever it comes.
-    bench.teachers.human_path.write_text("20")
+    bench.teachers.human_path.write_text("8")
     cluster.add_node(num_cpus=1)
     run = start(bench, "--address", cluster.address)
     wait_for(lambda: run.poll() is not None or workers_at_work())
