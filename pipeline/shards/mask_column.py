@@ -30,6 +30,9 @@ class MaskColumn:
 
     What adds masks may raise OSError, and WorkspaceError where the machine has no thread or memory to compress them.
 
+    Attributes:
+        has_holes: masks were stored and dropped again; where they were is lost to the file.
+
     Args:
         file: open for writing; all calls into it are made by the caller's thread.
         mask_bytes: of one packed mask.
@@ -38,6 +41,8 @@ class MaskColumn:
     """
 
     def __init__(self, file: h5py.File, mask_bytes: int, compression: Compression, num_threads: int = 1) -> None:
+        self.has_holes = False
+        self._compression = compression
         self._dataset = _create(file, mask_bytes, compression)
         self._compress = compressor(compression)
         self._loose = np.empty((0, mask_bytes), np.uint8)
@@ -65,7 +70,17 @@ class MaskColumn:
         rows, self._loose = self._mark
         if rows < self._stored:
             self._dataset.resize(rows, axis=0)
+            self.has_holes = True
         self._rows = self._stored = rows
+
+    def move_to(self, file: h5py.File) -> None:
+        """Go on in another file, as if all had been written there."""
+        self._store(0)
+        old, num_stored = self._dataset, self._stored
+        self._dataset, self._stored = _create(file, old.shape[1], self._compression), 0
+        while self._stored < num_stored:
+            self._store_chunk(old.id.read_direct_chunk((self._stored, 0))[1])
+        self.has_holes = False
 
     def finish(self) -> None:
         """Store all that is on its way, the last chunk filled up with zeros as HDF5 does."""
@@ -94,9 +109,12 @@ class MaskColumn:
         while self._waiting and (len(self._waiting) > most_waiting or self._waiting[0].done()):
             with _environment_blamed():
                 content = self._waiting.popleft().result()
-            self._dataset.resize(self._stored + MASK_CHUNK_FRAMES, axis=0)
-            self._dataset.id.write_direct_chunk((self._stored, 0), content)
-            self._stored += MASK_CHUNK_FRAMES
+            self._store_chunk(content)
+
+    def _store_chunk(self, content: bytes) -> None:
+        self._dataset.resize(self._stored + MASK_CHUNK_FRAMES, axis=0)
+        self._dataset.id.write_direct_chunk((self._stored, 0), content)
+        self._stored += MASK_CHUNK_FRAMES
 
 
 @contextmanager

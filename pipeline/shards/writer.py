@@ -45,7 +45,7 @@ class ShardSummary:
 
 
 class ShardWriter:
-    """Write `path` by way of ``<path>.<random>.part`` on a local disk; the same calls give the same bytes.
+    """Write `path` by way of ``<path>.<random>.part`` on a local disk; the same videos give the same bytes.
 
     begin_video, any number of appends, end_video or abort_video; then commit or discard. As a context manager it
     discards what was not committed. Masks are compressed by threads beside the caller's, and held back only until they
@@ -62,8 +62,6 @@ class ShardWriter:
         if compression not in ("gzip", "zstd"):
             raise ValueError(f"shard {path}: compression {compression!r}; give 'gzip' or 'zstd'")
         self.path = path
-        # A name of its own: a worker that outlives its killed driver for a moment must not meet its successor's file.
-        self.part_path = part_path_of(path)
         self.header = header
         self._closed = False
         self._video_ids: list[str] = []
@@ -75,11 +73,10 @@ class ShardWriter:
         self._masks: MaskColumn | None = None
         self._flow: FlowBytes | None = None
         try:
-            self._part = PartFile(self.part_path)
+            self._open_part()
         except OSError as error:
             self._closed = True
             raise disk_fault(self.part_path, error) from error
-        self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
         with self._disk():
             if header.has_masks:
                 self._masks = MaskColumn(self._file, header.mask_bytes, compression, compression_threads)
@@ -98,10 +95,8 @@ class ShardWriter:
         if not video_id or "\0" in video_id:
             raise ValueError(f"{self.path}: video id {video_id!r} cannot be stored; give a non-empty one without NUL")
         self._open_video = video_id
-        if self._masks is not None:
-            self._masks.mark()
-        if self._flow is not None:
-            self._flow.mark()
+        for stream in self._streams:
+            stream.mark()
 
     def append(
         self,
@@ -131,11 +126,10 @@ class ShardWriter:
             self.header, masks, scene_indices, scene_probs, frame_hashes, valid, flows, f"video {self._open_video}"
         )
         self._columns.append(rows)
-        if self._flow is not None and flows is not None:
-            with self._disk():
+        with self._disk():
+            if self._flow is not None and flows is not None:
                 self._flow.append(flows)
-        if self._masks is not None and masks is not None:
-            with self._disk():
+            if self._masks is not None and masks is not None:
                 self._masks.append(pack_masks(masks))
 
     def end_video(self, status: VideoStatus = VideoStatus.OK, *, seek_exact: bool) -> int:
@@ -151,12 +145,9 @@ class ShardWriter:
     def abort_video(self) -> None:
         """Drop every row of the open video, those already in the file too."""
         self._check_video()
-        if self._masks is not None:
-            with self._disk():
-                self._masks.rewind()
-        if self._flow is not None:
-            with self._disk():
-                self._flow.rewind()
+        with self._disk():
+            for stream in self._streams:
+                stream.rewind()
         self._columns.truncate(self._offsets[-1])
         self._open_video = None
 
@@ -173,10 +164,10 @@ class ShardWriter:
         if self._open_video is not None:
             raise ValueError(f"{self.path}: commit while video {self._open_video} is open; end or abort it")
         with self._disk():
-            if self._masks is not None:
-                self._masks.finish()
-            if self._flow is not None:
-                self._flow.finish()
+            for stream in self._streams:
+                if stream.has_holes:
+                    self._leave_holes(stream)
+                stream.finish()
             self._write_columns()
             self._file.close()
             self._part.finish()
@@ -219,6 +210,30 @@ class ShardWriter:
         self.discard()
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _streams(self) -> list[MaskColumn | FlowBytes]:
+        return [stream for stream in (self._masks, self._flow) if stream is not None]
+
+    def _open_part(self) -> None:
+        # A name of its own: a worker that outlives its killed driver for a moment must not meet its successor's file.
+        self.part_path = part_path_of(self.path)
+        self._part = PartFile(self.part_path)
+        self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
+
+    def _leave_holes(self, stream: MaskColumn | FlowBytes) -> None:
+        """Go on in a new ``.part``: the holes of dropped videos would be in the shard, as large as chance made them."""
+        path, part, file = self.part_path, self._part, self._file
+        try:
+            self._open_part()
+            stream.move_to(self._file)
+        finally:
+            part.abandon()
+            file.close()
+            part.close()
+            path.unlink(missing_ok=True)
+        if part.fault is not None:
+            raise part.fault
 
     def _check_open(self) -> None:
         if self._closed:

@@ -205,6 +205,21 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_part(small_disk: Path) -> N
     assert verify_shard(first.receipt_path) == []
 
 
+def test_a_disk_without_room_for_a_second_copy_is_one_clear_line_too(small_disk: Path) -> None:
+    labels = make_labels(np.random.default_rng(0), 64)
+    with ShardWriter(small_disk / "train-00000-of-00001.h5", make_header()) as writer:
+        writer.begin_video("kept")
+        while writer.part_path.stat().st_size < 150_000:
+            append(writer, labels)
+        writer.end_video(seek_exact=True)
+        writer.begin_video("dropped")
+        append(writer, labels)
+        writer.abort_video()
+        with pytest.raises(WorkspaceError, match=r"disk takes no more.*No space left on device"):
+            writer.commit()
+    assert not list(small_disk.iterdir())
+
+
 WRITE_TOO_MUCH = """
 import resource, sys
 from pathlib import Path

@@ -48,7 +48,9 @@ def write(path: Path, videos: dict[str, list[bytes]], group: int, aborted: Seque
 
 def test_flows_come_back_in_any_order_and_a_dropped_video_leaves_nothing(tmp_path: Path) -> None:
     videos = {"a": make_flows(7, 300, 0), "b": make_flows(9, 200_000, 1), "none": [], "c": make_flows(3, 80, 2)}
-    write(tmp_path / "a.h5", videos, 4, aborted=make_flows(12, 150_000, 3))
+    write(tmp_path / "a.h5", videos, 4, aborted=make_flows(60, 150_000, 3))
+    write(tmp_path / "unharmed.h5", videos, 4)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "unharmed.h5").read_bytes()
     with open_shard(tmp_path / "a.h5") as shard:
         assert shard.video_ids == ("a", "b", "none", "c") and shard.has_flow and shard.teachers == ()
         for video_id, flows in videos.items():

@@ -16,20 +16,27 @@ from tests.pipeline.shards.made import append, assert_same, make_header, make_la
 def test_an_aborted_video_leaves_nothing(tmp_path: Path, before: int, aborted: int) -> None:
     generator = np.random.default_rng(before + aborted)
     first, failing, last = (make_labels(generator, frames) for frames in (before, aborted, 33))
+
+    def write(path: Path, times: int) -> bytes:
+        with ShardWriter(path, make_header()) as writer:
+            writer.begin_video("first")
+            append(writer, first)
+            writer.end_video(seek_exact=True)
+            for _ in range(times):
+                writer.begin_video("failing")
+                for start in range(0, aborted, 50):
+                    append(writer, failing, start, start + 50)
+                writer.abort_video()
+            writer.begin_video("last")
+            append(writer, last)
+            writer.end_video(seek_exact=True)
+            assert writer.commit().frames == before + 33
+        return path.read_bytes()
+
     path = tmp_path / "train-00000-of-00001.h5"
-    with ShardWriter(path, make_header()) as writer:
-        writer.begin_video("first")
-        append(writer, first)
-        writer.end_video(seek_exact=True)
-        for _ in range(3):
-            writer.begin_video("failing")
-            for start in range(0, aborted, 50):
-                append(writer, failing, start, start + 50)
-            writer.abort_video()
-        writer.begin_video("last")
-        append(writer, last)
-        writer.end_video(seek_exact=True)
-        assert writer.commit().frames == before + 33
+    # Not even a hole.
+    assert write(path, times=3) == write(tmp_path / "unharmed.h5", times=0)
+    assert len(list(tmp_path.iterdir())) == 2
     with open_shard(path) as shard:
         assert shard.video_ids == ("first", "last")
         assert_same(shard.read("first", range(before)), first)
