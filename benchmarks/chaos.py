@@ -67,8 +67,8 @@ NUM_NODES = 2
 # Of a job's clips, so many for each kill: enough shards for all kills, with those that are done between two, or while
 # one has no effect and is waited for.
 CLIPS_A_KILL = 5
-# Of a batch, while the job is ahead of the kills, and while it is behind.
-SLOW_SEC, QUICK_SEC = 1.5, 0.02
+# Of a batch, while the job is ahead of the kills, while the effect of one is waited for, and while it is behind.
+SLOW_SEC, KILL_SEC, QUICK_SEC = 1.5, 0.2, 0.02
 # The share of the shards that must be done before a kill, over the share of the kills that have hit: below 1, as the
 # last shards may be those of a teacher that hangs.
 LEAD = 0.85
@@ -163,7 +163,7 @@ class Chaos:
         if not command.is_running or not kinds:
             return
         kind = self.generator.choice(kinds)
-        self.job.slow_down(QUICK_SEC)
+        self.job.slow_down(KILL_SEC)
         command.kills.append(kind)
         mark = os.environ["KINET_CHAOS_DIR"]
         result = KILLS[kind](Scene(self.cluster, self.job, command, self.generator, mark, self.has_small_disk))
