@@ -125,15 +125,17 @@ def find_oddities(all_figures: Mapping[str, LabelFigures]) -> list[str]:
     Shards are held against constant outputs only, and only from 8 videos on: a shard's videos may well be of one class.
     """
     total = sum_figures(all_figures.values())
-    oddities = [f"all shards: {oddity}" for oddity in _constant_outputs(total)]
+    constant = [f"all shards: {oddity}" for oddity in _constant_outputs(total)]
+    oddities = list(constant)
     if total.share(total.empty_masks) > MAX_EMPTY_SHARE and total.only_mask is None:
         oddities.append(f"all shards: {total.share(total.empty_masks):.1%} of the masks are empty")
     if total.share(total.full_masks) > MAX_FULL_SHARE and total.only_mask is None:
         oddities.append(f"all shards: {total.share(total.full_masks):.1%} of the masks cover the whole frame")
     if len(total.scenes) > 1 and total.videos >= MIN_VIDEOS and total.scene_entropy_bits < MIN_SCENE_ENTROPY_BITS:
         oddities.append(f"all shards: the scenes have {total.scene_entropy_bits:.2f} bits of entropy, hardly any")
-    if not oddities and len(all_figures) > 1:
-        oddities = [
+    # One worker's broken device may be the whole of what is odd about all.
+    if not constant and len(all_figures) > 1:
+        oddities += [
             f"{name}: {oddity}" for name, figures in all_figures.items() for oddity in _constant_outputs(figures)
         ]
     return oddities

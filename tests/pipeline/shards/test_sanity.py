@@ -61,6 +61,16 @@ def test_constant_outputs_are_named(tmp_path: Path, fill: bool | None, said: str
     assert [text.split(":")[0] for text in find_oddities({"a": broken, "b": sound})] == ["a", "a"]
 
 
+@pytest.mark.parametrize("num_sound", [9, 60])
+def test_the_one_broken_shard_is_named_however_many_are_sound(num_sound: int) -> None:
+    sound = LabelFigures(20, 1000, 1000, 100, 0, 300.0, None, {4: 500, 7: 500})
+    broken = LabelFigures(20, 1000, 1000, 0, 1000, 1000.0, "digest", {4: 500, 7: 500})
+    found = find_oddities({"broken": broken, **{f"sound{n}": sound for n in range(num_sound)}})
+    assert [text for text in found if not text.startswith("all shards")] == [
+        "broken: all 1000 masks cover the whole frame"
+    ]
+
+
 def test_a_few_videos_may_look_alike(tmp_path: Path) -> None:
     assert find_oddities({"a": commit_constant(tmp_path / "a.h5", False, videos=7)}) == []
 
