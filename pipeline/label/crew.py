@@ -16,9 +16,10 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from pipeline.errors import KinetError, PredictionError
 from pipeline.label.actor import Member
-from pipeline.label.crew_starts import Starts, explain_start, is_up
+from pipeline.label.crew_starts import Starts, explain_start
 from pipeline.label.description import WorkerDescription
 from pipeline.label.faults import explain_error
+from pipeline.label.losses import Losses, is_node_gone, is_out_of_reach, is_up
 from pipeline.label.run_ends import Committed, Died, Failed, Faulted, Hung
 from pipeline.label.settings import ClusterSettings
 from pipeline.label.shard_queue import ShardRun
@@ -59,6 +60,7 @@ class Crew:
         self._idle: list[Member] = []
         self._resting: list[Member] = []
         self._at_work: dict[Any, Member] = {}
+        self._losses = Losses(is_up)
         self._last_ready_sec = time.monotonic()
         self._frames_of_gone = 0
         # Of workers that were ended for them, by node: the next one there takes them over.
@@ -112,28 +114,32 @@ class Crew:
         """
         if expected is not None:
             self._starts.expect(expected)
-        while not self._idle:
-            if (refusal := self._starts.find_refusal()) is not None:
-                if refusal.description is None:
-                    raise refusal.fault
-                return refusal.description
-            num_wanted = count_wanted()
-            self.fill(num_wanted, num_wanted)
-            # None has work yet, so that none ends any.
-            list(self.wait(1.0))
-            self._idle += self._starts.agree(min(num_wanted, count_room()))
-            self.require_some()
-        if measure:
+        num_deaths = 0
+        while True:
+            while not self._idle:
+                if (refusal := self._starts.find_refusal()) is not None:
+                    if refusal.description is None:
+                        raise refusal.fault
+                    return refusal.description
+                num_wanted = count_wanted()
+                self.fill(num_wanted, num_wanted)
+                # None has work yet, so that none ends any.
+                list(self.wait(1.0))
+                self._idle += self._starts.agree(min(num_wanted, count_room()))
+                self.require_some()
+            member = self._idle[0]
+            if not measure:
+                assert member.description is not None
+                return member.description
             try:
-                answer: WorkerDescription = ray.get(
-                    self._idle[0].handle.describe.remote(measure=True), timeout=self._settings.start_timeout_sec
-                )
-            except (RayTaskError, RayActorError, GetTimeoutError) as error:
-                raise explain_start(error) from error
-            return answer
-        description = self._idle[0].description
-        assert description is not None
-        return description
+                return self._measure(member)
+            except RayActorError as error:
+                self._idle.remove(member)
+                self._end(member)
+                num_deaths += not (is_out_of_reach(error) or is_node_gone(member.node_id, error))
+                if num_deaths == MAX_FAULTS:
+                    raise explain_start(error) from error
+                logger.warning("a worker died while its speed was measured; the next one is tried")
 
     def will_take_more(self, member: Member) -> bool:
         """Whether a worker will get another shard after its next one, or makes place for a fresh process."""
@@ -160,13 +166,15 @@ class Crew:
             ended, _ = ray.wait(references, num_returns=len(references), timeout=0)
         for reference in ended:
             if reference in self._at_work:
-                yield self._settle_run(reference)
+                if (run_end := self._settle_run(reference)) is not None:
+                    yield run_end
             elif reference in self._starts.references:
                 others_are_well = bool(self._idle or self._at_work)
                 if (member := self._starts.settle(reference, others_are_well=others_are_well)) is None:
                     continue
                 member.num_faults = self._faults_left.pop(member.node_id, 0)
                 self._idle.append(member)
+        yield from self._losses.settle()
         self._ask_progress()
         yield from self._end_stuck()
         now = time.monotonic()
@@ -175,6 +183,7 @@ class Crew:
 
     def dismiss(self, run: ShardRun) -> None:
         """End the worker that is at work on a run."""
+        self._losses.drop(run)
         for reference, member in list(self._at_work.items()):
             if member.run is run:
                 del self._at_work[reference]
@@ -199,10 +208,19 @@ class Crew:
         for member in self._everyone():
             self._end(member)
 
+    def _measure(self, member: Member) -> WorkerDescription:
+        try:
+            described = member.handle.describe.remote(measure=True)
+            answer: WorkerDescription = ray.get(described, timeout=self._settings.start_timeout_sec)
+        except (RayTaskError, GetTimeoutError) as error:
+            raise explain_start(error) from error
+        return answer
+
     def _everyone(self) -> list[Member]:
         return [*self._starts.members, *self._idle, *self._resting, *self._at_work.values()]
 
-    def _settle_run(self, reference: Any) -> Committed | Died | Failed | Faulted:
+    def _settle_run(self, reference: Any) -> Committed | Died | Failed | Faulted | None:
+        """Say how a run ended; None where that is not known yet."""
         member = self._at_work.pop(reference)
         run, member.run = member.run, None
         assert run is not None
@@ -213,7 +231,10 @@ class Crew:
         except RayError as error:
             self._end(member)
             logger.warning("shard %s: its worker died (%s)", run.task.name, " ".join(str(error).split())[:200])
-            return Died(run, excused=getattr(error, "preempted", False) or not is_up(member.node_id))
+            if is_out_of_reach(error):
+                self._losses.add(run, member.node_id)
+                return None
+            return Died(run, excused=is_node_gone(member.node_id, error))
         member.num_shards += 1
         member.num_faults = 0
         if run.task.again is None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from pipeline.errors import KinetError, LabellingError
 from pipeline.label.actor import Member
 from pipeline.label.agreement import REFUSED_SEC, REPORTS_SEC, Refusal, Refusals, choose_agreed, name_differences
+from pipeline.label.losses import is_node_gone, is_out_of_reach, is_up
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ class Starts:
         Raises:
             KinetError: no majority of them labels alike.
         """
+        # One whose node went has no say.
+        self._unjudged = [member for member in self._unjudged if is_up(member.node_id)]
         reports = [member.description.ingredients for member in self._unjudged if member.description is not None]
         is_last_call = time.monotonic() - self._first_report_sec > REPORTS_SEC
         agreed = choose_agreed(reports, num_asked, is_last_call=is_last_call)
@@ -159,8 +162,7 @@ class Starts:
         self._end(member, explain_start(error))
         is_death = isinstance(error, RayActorError)
         # A node that goes takes all that load there at once, before Ray is sure of it.
-        node_went = isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False)
-        if not node_went and not (is_death and node_is_gone(member.node_id, error)):
+        if not is_out_of_reach(error) and not (is_death and is_node_gone(member.node_id, error)):
             self._count_failure(member, others_are_well)
         if member.node_id and not is_death:
             self._refuse(member)
@@ -189,17 +191,6 @@ class Starts:
     def _end(self, member: Member, fault: KinetError) -> None:
         self.last_fault = fault
         ray.kill(member.handle)
-
-
-def is_up(node_id: str) -> bool:
-    """Tell whether a node is part of the cluster, as far as Ray knows by now."""
-    return any(node["Alive"] and node["NodeID"] == node_id for node in ray.nodes())
-
-
-def node_is_gone(node_id: str, death: Exception) -> bool:
-    """Tell whether a worker died with its node; one that was being placed there could not say where it is."""
-    gone = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
-    return node_id in gone or any(other in str(death) for other in gone)
 
 
 def explain_start(error: Exception) -> KinetError:

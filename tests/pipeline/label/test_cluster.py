@@ -1,6 +1,7 @@
 """Labelling on Ray: the labels of an in-process run, whatever dies on the way."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import KinetError
 from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
-from tests.pipeline.label.toy_teachers import HARM_VARIABLE
+from tests.pipeline.label.toy_teachers import HARM_VARIABLE, LEAK_VARIABLE
 from tests.processes import descendants, has_open, title
 
 # In the run's own process, and on a Ray cluster of its own.
@@ -113,6 +115,26 @@ def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: in
     out, err = run.communicate(timeout=120)
     assert run.returncode == code and out == ""
     assert len(err.strip().splitlines()) == 1 and "run the same command again" in err
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("factory", [f"{TOY_HUMAN}_mortal", TOY_HUMAN])
+def test_a_worker_that_dies_while_it_is_measured_is_replaced_a_few_times(
+    bench: Bench, factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.label.cluster import RayPool
+
+    for_ever = factory == TOY_HUMAN
+    monkeypatch.setenv(LEAK_VARIABLE, "0" if for_ever else "inf")
+    teachers = dataclasses.replace(bench.teachers, human_factory=factory)
+    settings = ClusterSettings(None, 1)
+    with RayPool(teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
+        if for_ever:
+            with pytest.raises(KinetError, match="a worker cannot start: ActorDiedError"):
+                pool.describe(measure=True)
+        else:
+            assert pool.describe(measure=True).frames_per_sec
+            assert bench.teachers.human_path.with_name("died").exists()
 
 
 @pytest.mark.ray

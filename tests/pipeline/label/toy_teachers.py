@@ -80,6 +80,25 @@ def load_human(weights_path: Path, *, device: torch.device, precision: str) -> B
     return BrightPixels(weights_path)
 
 
+class MortalOnce(BrightPixels):
+    """Its process dies at the first frames that any of its kind is given; a file "died" beside the weights tells."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._died_path = path.with_name("died")
+
+    def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
+        if not self._died_path.exists():
+            self._died_path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().predict_masks(frames_BHWC)
+
+
+def load_human_mortal(weights_path: Path, *, device: torch.device, precision: str) -> BrightPixels:
+    """Make a human teacher whose first process dies."""
+    return MortalOnce(weights_path)
+
+
 def load_human_when_told(weights_path: Path, *, device: torch.device, precision: str) -> BrightPixels:
     """Leave a file "loading-PID" beside the weights; make the human teacher once there is a file "go" too."""
     weights_path.with_name(f"loading-{os.getpid()}").touch()
