@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray would hide the GPUs from actors that ask for none; the choice of device is the worker's.
@@ -59,6 +61,7 @@ def _start_here(num_cpus: int, runtime_env: Mapping[str, object]) -> None:
         RuntimeError: it was not up in time again.
     """
     for start in range(1, _LOCAL_STARTS + 1):
+        others = _children()
         try:
             ray.init(
                 address="local",
@@ -74,9 +77,19 @@ def _start_here(num_cpus: int, runtime_env: Mapping[str, object]) -> None:
             if type(error) is not Exception:
                 raise
             ray.shutdown()
+            # Ray forgets what it started and did not come to know.
+            for pid in _children() - others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             if start == _LOCAL_STARTS:
                 hint = "this machine may be too busy; more is in /tmp/ray/session_latest/logs"
                 raise RuntimeError(f"{error} Tried {start} times: {hint}") from error
+
+
+def _children() -> set[int]:
+    """List this process's own children; none where the system does not say."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for path in lists for pid in path.read_text().split()}
 
 
 def share_processors(num_parts: int) -> int:

@@ -20,19 +20,19 @@ def ray_head(**head_args: object) -> Iterator["Cluster"]:
     """Start a head, and end it with its nodes. Takes the parameters of Ray's ``Cluster.add_node``."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster()
     for start in range(1, STARTS + 1):
         others = set(descendants(os.getpid()))
+        cluster = Cluster()
         try:
             cluster.add_node(**head_args)
             break
         except Exception:
             # As bare as Ray raises it.
-            if start == STARTS:
-                raise
             for pid in set(descendants(os.getpid())) - others:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            if start == STARTS:
+                raise
     try:
         yield cluster
     finally:

@@ -11,6 +11,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
+
+# Fixed by number, not "latest": the same bytes whatever HDF5 is installed, and checksummed metadata (since 1.10).
+FILE_FORMAT = ("v110", "v110")
+
+
+def create_file(path: Path) -> tuple["PartFile", h5py.File]:
+    """Create an HDF5 file above a `PartFile`; leave none where that fails, with OSError as a rule."""
+    part = PartFile(path)
+    try:
+        return part, h5py.File(path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=part)
+    except BaseException:
+        part.close()
+        path.unlink(missing_ok=True)
+        raise
+
 
 class PartFile:
     """A new file with the methods that h5py asks of a Python file object.

@@ -18,13 +18,10 @@ from pipeline.local_copies import part_path_of
 from pipeline.shards.columns import FrameColumns, check_frames, pack_masks, write_column
 from pipeline.shards.flow_bytes import FlowBytes
 from pipeline.shards.mask_column import MaskColumn
-from pipeline.shards.part_file import PartFile
+from pipeline.shards.part_file import create_file
 from pipeline.shards.readback import ExpectedContent, find_content_faults
 from pipeline.shards.schema import COLUMN_CHUNK_FRAMES, Compression, ShardHeader, VideoStatus
 from pipeline.store import publish
-
-# Fixed by number, not "latest": the same bytes whatever HDF5 is installed, and checksummed metadata (since 1.10).
-FILE_FORMAT = ("v110", "v110")
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ class ShardWriter:
         with self._disk():
             for stream in self._streams:
                 if stream.has_holes:
-                    self._leave_holes(stream)
+                    self._write_anew()
                 stream.finish()
             self._write_columns()
             self._file.close()
@@ -218,15 +215,15 @@ class ShardWriter:
     def _open_part(self) -> None:
         # A name of its own: a worker that outlives its killed driver for a moment must not meet its successor's file.
         self.part_path = part_path_of(self.path)
-        self._part = PartFile(self.part_path)
-        self._file = h5py.File(self.part_path, "w", libver=FILE_FORMAT, driver="fileobj", fileobj=self._part)
+        self._part, self._file = create_file(self.part_path)
 
-    def _leave_holes(self, stream: MaskColumn | FlowBytes) -> None:
+    def _write_anew(self) -> None:
         """Go on in a new ``.part``: the holes of dropped videos would be in the shard, as large as chance made them."""
         path, part, file = self.part_path, self._part, self._file
         try:
             self._open_part()
-            stream.move_to(self._file)
+            for stream in self._streams:
+                stream.move_to(self._file)
         finally:
             part.abandon()
             file.close()
