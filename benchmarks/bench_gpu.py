@@ -77,12 +77,15 @@ def frames_per_sec(
 
 def eager_frames_per_sec(teachers: Teachers, pixels: np.ndarray, num_batches: int) -> float:
     """Time what a plain loop does: upload, both teachers, labels back, batch after batch."""
-    assert teachers.human is not None and teachers.scene is not None
+    human, scene = teachers.human, teachers.scene
+    assert human is not None and scene is not None
 
     def run() -> None:
-        for module in (teachers.human.predict_masks, teachers.scene.predict_scenes):
-            module(torch.from_numpy(pixels).to(teachers.device))
-        wait(teachers.device)
+        frames_BHWC = torch.from_numpy(pixels).to(teachers.device)
+        human.predict_masks(frames_BHWC).cpu()
+        scenes = scene.predict_scenes(frames_BHWC)
+        scenes.indices_BK.cpu()
+        scenes.probs_BK.cpu()
 
     run()
     started = time.monotonic()

@@ -69,10 +69,3 @@ class MaskQualityMeter:
             empty_share=round(self._empty / self._frames, _PLACES),
             flicker=round(self._changes / max(1, self._frames - 1), _PLACES),
         )
-
-
-def measure_masks(masks: NDArray[np.bool_] | NDArray[np.uint8]) -> MaskQuality | None:
-    """Measure a whole video's masks, as `MaskQualityMeter.add` takes them."""
-    meter = MaskQualityMeter()
-    meter.add(masks)
-    return meter.figures()

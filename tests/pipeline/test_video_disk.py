@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import Reason, SourceError, VideoError
 from pipeline.video import VideoFile
-from pipeline.video_disk import MAX_WITNESSES, Witnesses, find_witnesses, read_through, why_unread
+from pipeline.video_disk import MAX_WITNESSES, NO_WITNESSES, Witnesses, find_witnesses, read_through, why_unread
 
 
 def make_files(*paths: Path) -> list[str]:
@@ -58,7 +58,13 @@ def test_a_link_lies_on_the_disk_of_its_target(tmp_path: Path) -> None:
 
 
 def test_without_witnesses_a_missing_file_is_missing(tmp_path: Path) -> None:
-    Witnesses().require_sight(tmp_path / "absent.mp4")
+    absent = tmp_path / "absent.mp4"
+    with pytest.raises(SourceError):
+        Witnesses((str(tmp_path / "gone.mp4"),)).require_sight(absent)
+    NO_WITNESSES.require_sight(absent)
+    with pytest.raises(VideoError) as caught:
+        VideoFile(absent)
+    assert caught.value.reason is Reason.MISSING
 
 
 def test_a_name_that_leads_nowhere_is_the_videos_own_fault(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_a_dead_process_of_this_machine_holds_nothing(memory: str) -> None:
     write_atomically(folder / LEASE_NAME, json.dumps(asdict(replace(Holder.myself(), pid=ended.pid))))
     with only_run(folder) as hold:
         hold.check()
+        assert json.loads(next(read_files([folder / LEASE_NAME])))["pid"] == os.getpid()
+    assert not (folder / LEASE_NAME).exists()
 
 
 def test_a_run_that_was_taken_over_is_told(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -25,6 +26,17 @@ def test_casting_once_changes_nothing_under_autocast() -> None:
     formats = {name: parameter.dtype for name, parameter in ready.named_parameters()}
     assert formats["0.weight"] == formats["5.bias"] == torch.bfloat16
     assert formats["1.weight"] == torch.float32
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions_weights_are_channels_last(precision: str) -> None:
+    network = make_network()
+    convolution = network.get_submodule("0")
+    assert isinstance(convolution, nn.Conv2d)
+    assert not convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    ready_for_inference(network, precision)
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not convolution.weight.is_contiguous()
 
 
 def test_float32_keeps_every_weight() -> None:

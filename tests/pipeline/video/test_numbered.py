@@ -129,11 +129,14 @@ def test_an_edit_list_hides_the_end(tmp_path: Path) -> None:
     assert_whole(path, range(30), note=True)
 
 
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (320, 180)], ids=["landscape", "portrait"])
 @pytest.mark.parametrize(
     ("quarter_turns", "matrix"), [(1, (0, 1, -1, 0)), (2, (-1, 0, 0, -1)), (3, (0, -1, 1, 0))], ids=[90, 180, 270]
 )
-def test_frames_stand_as_a_player_shows_them(tmp_path: Path, quarter_turns: int, matrix: tuple[int, ...]) -> None:
-    lying = np.rot90(numbered_frames(range(5)), quarter_turns, axes=(1, 2))
+def test_frames_stand_as_a_player_shows_them(
+    tmp_path: Path, height: int, width: int, quarter_turns: int, matrix: tuple[int, ...]
+) -> None:
+    lying = np.rot90(numbered_frames(range(5), height, width), quarter_turns, axes=(1, 2))
     path = write_video(tmp_path / "phone.mp4", lying)
     content = bytearray(path.read_bytes())
     place = content.find(b"tkhd") + 44
