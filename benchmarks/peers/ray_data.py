@@ -77,14 +77,12 @@ def label(task: Task, records: Sequence[VideoRecord], output_dir: Path) -> Timed
             fn_constructor_args=(task.teachers, task.num_threads),
             batch_size=task.batch_size,
             concurrency=1,
-            # None for the actor, and none for writing: Ray would keep them from decoding. As many videos are decoded at
-            # once as there are processors, as with the others.
-            num_cpus=0,
+            num_cpus=1,
             num_gpus=min(1, torch.cuda.device_count()),
         )
     )
     with CpuClock() as clock:
-        labels.write_parquet(str(output_dir), compression="gzip", ray_remote_args={"num_cpus": 0})
+        labels.write_parquet(str(output_dir), compression="gzip")
     seconds = time.monotonic() - started
     return Timed(ray.data.read_parquet(str(output_dir)).count(), seconds, clock.seconds)
 
