@@ -88,8 +88,12 @@ def _start_here(num_cpus: int, runtime_env: Mapping[str, object]) -> None:
 
 def _children() -> set[int]:
     """List this process's own children; none where the system does not say."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for path in lists for pid in path.read_text().split()}
+    pids: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        # A thread may end while it is asked.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pids |= {int(pid) for pid in path.read_text().split()}
+    return pids
 
 
 def share_processors(num_parts: int) -> int:
