@@ -30,6 +30,7 @@ from pipeline.label.tasks import ShardTask
 from pipeline.label.worker_pool import WorkerPool
 from pipeline.shards import Receipt, ShardWriter, VideoOutcome
 from pipeline.shards.receipts import count_receipt_bytes
+from pipeline.shards.schema import shard_name
 
 # Groups at least, so that the bootstrap has something to draw from; two a worker where that is more.
 MIN_SAMPLE_GROUPS = 8
@@ -159,7 +160,7 @@ def _receipt_bytes(plan: Plan, outcomes: dict[str, VideoOutcome], num_shards: in
     full = Receipt(
         dataset=plan.dataset,
         split=SAMPLE_SPLIT,
-        shard=f"{SAMPLE_SPLIT}-{0:05d}-of-{1:05d}",
+        shard=shard_name(SAMPLE_SPLIT, 0, 1),
         shard_index=0,
         shard_count=1,
         sha256="0" * 64,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import OptionError
-from pipeline.label.plan import fingerprint_of, read_plan_file, shard_name
+from pipeline.label.plan import fingerprint_of, read_plan_file
+from pipeline.shards.schema import shard_name
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from pipeline.errors import ShardError
 from pipeline.label.kept import KeptVideo, copy_rows
 from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt, ShardWriter, open_shard, read_receipt, receipt_path_of, write_receipt
+from pipeline.shards.schema import SHARD_NAME_PATTERN
 from pipeline.store import remove, sha256_of_file
 
-_PIECE_NAME = re.compile(r"(?P<shard>.+-\d{5}-of-\d{5})(\.copy)?\.\d+\.(piece|json)")
+_PIECE_NAME = re.compile(rf"(?P<shard>{SHARD_NAME_PATTERN})(\.copy)?\.\d+\.(piece|json)")
 
 
 def shard_of_piece(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from manifests import VideoRecord
 from pipeline.errors import PlanError
-from pipeline.shards.schema import SCHEMA_VERSION
+from pipeline.shards.schema import SCHEMA_VERSION, shard_name
 from pipeline.store import make_dir, read_files, write_atomically
 
 PLAN_NAME = "plan.json"
@@ -91,11 +91,6 @@ class Plan:
             known = ", ".join(sorted({shard.split for shard in self.shards}))
             raise PlanError(f"data set {self.dataset} has no split {split!r}; it has {known}")
         return chosen
-
-
-def shard_name(split: str, index: int, count: int) -> str:
-    """Name a shard's file, without suffix: ``train-00012-of-00480``."""
-    return f"{split}-{index:05d}-of-{count:05d}"
 
 
 def fingerprint_of(ingredients: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from pipeline.errors import Reason, ShardError
 from pipeline.shards.cache import FileDigest
 from pipeline.shards.repair_hint import repair_hint
-from pipeline.shards.schema import SCHEMA_VERSION, is_shard_name
+from pipeline.shards.schema import SCHEMA_VERSION, is_shard_name, shard_name
 from pipeline.store import find_files, read_files, read_present_files, write_atomically
 
 Outcome = Literal["ok", "partial", "quarantined"]
@@ -100,7 +100,7 @@ class Receipt:
     digest: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.shard != f"{self.split}-{self.shard_index:05d}-of-{self.shard_count:05d}":
+        if self.shard != shard_name(self.split, self.shard_index, self.shard_count):
             raise ValueError(
                 f"receipt of {self.shard}: shard_index {self.shard_index} of {self.shard_count} in split {self.split}"
             )

@@ -51,7 +51,8 @@ FRAME_COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
 _SCENE_COLUMNS = ("scene_index", "scene_prob")
 _FLOW_COLUMNS = ("flow_size",)
 
-_SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})")
+SHARD_NAME_PATTERN = r".+-\d{5,}-of-\d{5,}"
+"""A regular expression of what `shard_name` makes: five digits, and more of them from 100,000 shards on."""
 
 
 class VideoStatus(IntEnum):
@@ -133,6 +134,11 @@ class ShardHeader:
 HEADER_FIELDS = tuple(field.name for field in dataclasses.fields(ShardHeader))
 
 
+def shard_name(split: str, index: int, count: int) -> str:
+    """Name a shard's file, without suffix: ``train-00012-of-00480``."""
+    return f"{split}-{index:05d}-of-{count:05d}"
+
+
 def is_shard_name(name: str) -> bool:
-    """Tell whether a file name without its suffix is that of a shard: ``<split>-00012-of-00480``."""
-    return _SHARD_NAME.fullmatch(name) is not None
+    """Tell whether a file name without its suffix is that of a shard."""
+    return re.fullmatch(SHARD_NAME_PATTERN, name) is not None

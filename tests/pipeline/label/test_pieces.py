@@ -65,6 +65,8 @@ def test_only_whole_pieces_of_the_same_labels_are_taken(bench: Bench, monkeypatc
 
 
 def test_a_piece_is_known_by_its_name() -> None:
+    assert shard_of_piece(Path("train-00012-of-240000.0.piece")) == "train-00012-of-240000"
+    assert shard_of_piece(Path("train-123456-of-240000.3.json")) == "train-123456-of-240000"
     for name in ("v1.5-00003-of-00010.0.piece", "v1.5-00003-of-00010.12.json", "v1.5-00003-of-00010.copy.7.piece"):
         assert shard_of_piece(Path(name)) == "v1.5-00003-of-00010"
     for name in ("v1.5-00003-of-00010.json", "plan.json", "v1.5-00003-of-00010.0a1b.h5.next", "x.journal"):

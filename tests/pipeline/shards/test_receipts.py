@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import ShardError
 from pipeline.shards import LabelIndex, VideoOutcome, read_receipt, write_receipt
 from pipeline.shards.receipts import find_receipts, load_all_receipts
+from pipeline.shards.schema import shard_name
 from tests.pipeline.shards.made import commit_shard
 
 
@@ -27,6 +28,14 @@ def test_the_plan_is_no_receipt(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     assert find_receipts(tmp_path) == [made.receipt_path]
     assert find_receipts(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("count", [1, 480, 99_999, 100_000, 240_000])
+def test_receipts_are_found_whatever_the_number_of_shards(tmp_path: Path, count: int) -> None:
+    names = {shard_name("train", index, count) for index in {0, count // 2, count - 1}}
+    for name in (*names, "plan"):
+        (tmp_path / f"{name}.json").touch()
+    assert {path.stem for path in find_receipts(tmp_path)} == names
 
 
 def test_a_receipt_that_goes_after_it_was_listed_is_none(tmp_path: Path) -> None:
