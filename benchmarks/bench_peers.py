@@ -1,10 +1,11 @@
 """Compare labelling with what a user would write: a plain PyTorch script, and a Ray Data job.
 
-The same videos, teachers, batch size and machine; one contender at a time, in turns, each in a process of its own. The
-clock runs from the first video's start to the last label on disk, with teachers loaded and workers up; a Ray Data job
-starts its actors as a part of running, so what a run over one video takes is taken off its time. Each may use all
-processors; Ray Data gives one of them to its teachers' actor and decodes on the others. Light teachers show what the
-pipeline itself costs; heavy ones (PSPNet-DenseNet121 and ResNet-152, random weights) what is left of that in real work.
+The same videos, teachers, precision, batch size and machine; one contender at a time, in turns, each in a process of
+its own. The clock runs from the first video's start to the last label on disk, with teachers loaded and workers up; a
+Ray Data job starts its actors as a part of running, so what a run over one video takes is taken off its time. Each
+may use all processors; Ray Data gives one of them to its teachers' actor and decodes on the others. Light teachers
+show what the pipeline itself costs; heavy ones (PSPNet-DenseNet121 and ResNet-152, random weights) what is left of
+that in real work.
 
 Processor seconds of all of a contender's processes are counted beside: other work on the machine hardly moves them.
 

@@ -5,11 +5,12 @@ a pixel with gzip in HDF5 (chunks of 16 frames) and a folder of PNG files, masks
 enlarged to 256 x 340, where KINET_REAL_DATA names a folder that has them, else moving blobs. Scenes are made up: a
 video's logits, and some noise in each frame.
 
-    python benchmarks/bench_storage.py [--videos 128] [--reads 200]
+    python benchmarks/bench_storage.py [--videos 128] [--reads 200] [--rounds 5]
 """
 
 import argparse
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -177,6 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=128)
     parser.add_argument("--reads", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5, help="of writing")
     arguments = parser.parse_args()
     source, clips = load_clips(arguments.videos)
     frames = sum(len(clip.masks) for clip in clips.values())
@@ -185,7 +187,7 @@ def main() -> None:
     print("ratios to the first")
     first: Figures | None = None
     for way in WAYS:
-        figures = measure(way, clips, frames, arguments.reads)
+        figures = measure(way, clips, frames, arguments.reads, arguments.rounds)
         first = first or figures
         ratios = "  ".join(f"{value / base:5.2f}" for value, base in zip(figures, first, strict=True))
         print(
@@ -194,25 +196,37 @@ def main() -> None:
         )
 
 
-def measure(way: Way, clips: Clips, frames: int, reads: int) -> Figures:
-    """Write all clips, then read 3 random frames with a fresh open again and again; times are of the processor."""
+def measure(way: Way, clips: Clips, frames: int, reads: int, rounds: int) -> Figures:
+    """Write all clips so many times, then read 3 random frames with a fresh open again and again.
+
+    Times are of the processor, medians.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        write_times = []
+        for round_number in range(rounds):
+            folder = Path(name, str(round_number))
+            folder.mkdir()
+            started = time.process_time()
+            stored = way.write(folder, clips)
+            write_times.append(time.process_time() - started)
+        read_times = list(time_reads(way, folder, clips, reads))
+    mask_bytes = (stored.whole - stored.scenes) / frames
+    frames_per_sec = frames / statistics.median(write_times)
+    return Figures(mask_bytes, stored.scenes / frames, frames_per_sec, 1000 * statistics.median(read_times))
+
+
+def time_reads(way: Way, folder: Path, clips: Clips, reads: int) -> Iterator[float]:
+    """Read 3 random frames of a random clip, each time anew; yields seconds, exits where masks come back wrong."""
     generator = np.random.default_rng(0)
     names = list(clips)
-    with tempfile.TemporaryDirectory() as folder:
+    for _ in range(reads):
+        video_id = names[generator.integers(len(names))]
+        indices = generator.integers(0, len(clips[video_id].masks), 3).tolist()
         started = time.process_time()
-        stored = way.write(Path(folder), clips)
-        write_sec = time.process_time() - started
-        times = []
-        for _ in range(reads):
-            video_id = names[generator.integers(len(names))]
-            indices = generator.integers(0, len(clips[video_id].masks), 3).tolist()
-            started = time.process_time()
-            masks = way.read(Path(folder), video_id, indices)
-            times.append(time.process_time() - started)
-            if not np.array_equal(masks, clips[video_id].masks[indices]):
-                raise SystemExit(f"{way.name}: {video_id} frames {indices} came back wrong")
-    mask_bytes = (stored.whole - stored.scenes) / frames
-    return Figures(mask_bytes, stored.scenes / frames, frames / write_sec, 1000 * float(np.median(times)))
+        masks = way.read(folder, video_id, indices)
+        yield time.process_time() - started
+        if not np.array_equal(masks, clips[video_id].masks[indices]):
+            raise SystemExit(f"{way.name}: {video_id} frames {indices} came back wrong")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from cpu_clock import CpuClock
 from torch.utils.data import DataLoader, Dataset
 
 from manifests import VideoRecord
-from pipeline.label.teacher_loading import load_teachers
+from pipeline.label.teacher_loading import choose_precision, load_teachers
 
 FRAME_HEIGHT, FRAME_WIDTH = 256, 340
 
@@ -41,7 +41,7 @@ def main() -> None:
     task = read_task()
     torch.set_num_threads(task.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    teachers = load_teachers(task.teachers, device, "bfloat16" if device.type == "cuda" else "float32")
+    teachers = load_teachers(task.teachers, device, choose_precision(task.teachers.precision, device))
     loader = DataLoader(Videos(task.records), batch_size=None, num_workers=task.num_threads, prefetch_factor=4)
     num_frames = 0
     started = time.monotonic()

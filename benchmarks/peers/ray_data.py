@@ -19,7 +19,7 @@ from cpu_clock import CpuClock
 
 from manifests import VideoRecord
 from pipeline.label.settings import TeacherSettings
-from pipeline.label.teacher_loading import load_teachers
+from pipeline.label.teacher_loading import choose_precision, load_teachers
 
 FRAME_HEIGHT, FRAME_WIDTH = 256, 340
 FRAMES_PER_BLOCK = 64
@@ -43,7 +43,7 @@ class Label:
     def __init__(self, settings: TeacherSettings, num_threads: int) -> None:
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._teachers = load_teachers(settings, device, "bfloat16" if device.type == "cuda" else "float32")
+        self._teachers = load_teachers(settings, device, choose_precision(settings.precision, device))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         frames = torch.from_numpy(np.ascontiguousarray(batch["frame"])).to(self._teachers.device)
