@@ -2,8 +2,8 @@
 
 An end says little of a video that shared the teachers with others, or that came to a process after others: what was
 gathered before may have ended it, as a leak does. So the next attempt labels each of them alone, and only what is the
-first in its process can be held to be the cause. An end says nothing when the driver died as well: machines end, and
-videos in hand are not to blame.
+first in its process can be held to be the cause. An end says little when the driver died as well: machines end, and
+videos in hand are not to blame; only where it happens to a video again is it labelled alone.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,11 @@ MAX_DEATHS = 3
 # As many alone, at whatever frames: a video may kill now here, now there. Deaths of a worker that is its own driver do
 # not count so: whether its machine was preempted, nobody is left to say.
 MAX_DEATHS_ANYWHERE = 6
+# Attempts that came to no end because their driver died, before what they had in hand is suspected: most were killed
+# with it. Were there no such number, a video that takes the whole machine with it would do so for ever.
+MAX_DRIVER_ENDS = 2
+# Where so many videos are condemned and not one was labelled, the teachers are the cause.
+MAX_CONDEMNED = 5
 # The run of a worker that is its own driver: when one dies so does the other.
 IN_PROCESS = "in-process"
 
@@ -50,12 +55,18 @@ class JournalHistory:
     any_passed: bool = False
     in_hand: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def blames_teachers(self) -> bool:
+        """Whether so many videos are condemned, and none passed, that they are not to blame."""
+        return len(self.condemned) >= MAX_CONDEMNED and not self.any_passed
+
 
 @dataclass
 class Attempt:
     """One attempt at a shard, as its journal has it."""
 
     run: str
+    name: str = ""
     # Its process had labelled nothing before.
     is_fresh: bool = True
     # The last line: videos in hand, whether the only one was alone on purpose, its frames given to the teachers.
@@ -78,11 +89,13 @@ class Attempt:
 
 @dataclass
 class _Record:
-    """The bad ends that tell of one video: those in a row that agree, those that count anywhere, the last one's frame.
+    """The bad ends of one video: those in a row that agree, those that count anywhere, the last one's frame.
 
     Those count anywhere, at whatever frames they were, of which it is known that the machine was there.
     """
 
+    is_suspect: bool = False
+    driver_ends: int = 0
     agreeing: int = 0
     anywhere: int = 0
     place: int | None = None
@@ -90,6 +103,7 @@ class _Record:
 
     def add(self, attempt: Attempt) -> None:
         """Count an attempt that ended badly with the video in hand."""
+        self.is_suspect = True
         self.harm = attempt.harm
         if not attempt.tells:
             return
@@ -97,6 +111,11 @@ class _Record:
         # At another frame than the last time, what does the harm may not be there.
         self.agreeing = self.agreeing + 1 if self.place in (None, attempt.frames) else 1
         self.place = attempt.frames
+
+    def add_driver_end(self) -> None:
+        """Count an attempt with the video in hand that ended with its driver."""
+        self.driver_ends += 1
+        self.is_suspect |= self.driver_ends >= MAX_DRIVER_ENDS
 
     @property
     def condemned(self) -> Condemned | None:
@@ -132,9 +151,11 @@ def judge(attempts: Sequence[Attempt], run: str) -> JournalHistory:
             record = records.setdefault(video_id, _Record())
             if attempt.run == following:
                 record.add(attempt)
+            else:
+                record.add_driver_end()
     condemned = {video_id: verdict for video_id, record in records.items() if (verdict := record.condemned)}
     return JournalHistory(
-        suspects=frozenset(records.keys() - condemned.keys()),
+        suspects=frozenset(name for name, record in records.items() if record.is_suspect and name not in condemned),
         condemned=condemned,
         num_explained=sum(attempt.alone or not condemned.keys().isdisjoint(attempt.in_hand) for attempt in ended_badly),
         ended=bool(attempts) and attempts[-1].blameless,

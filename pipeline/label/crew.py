@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from pipeline.errors import KinetError, PredictionError
 from pipeline.label.actor import Member
-from pipeline.label.crew_starts import Starts, explain_start
+from pipeline.label.crew_starts import Starts, explain_start, measure_speed
 from pipeline.label.description import WorkerDescription
 from pipeline.label.faults import explain_error
 from pipeline.label.losses import Losses, is_node_gone, is_out_of_reach, is_up
@@ -116,23 +116,14 @@ class Crew:
             self._starts.expect(expected)
         num_deaths = 0
         while True:
-            while not self._idle:
-                if (refusal := self._starts.find_refusal()) is not None:
-                    if refusal.description is None:
-                        raise refusal.fault
-                    return refusal.description
-                num_wanted = count_wanted()
-                self.fill(num_wanted, num_wanted)
-                # None has work yet, so that none ends any.
-                list(self.wait(1.0))
-                self._idle += self._starts.agree(min(num_wanted, count_room()))
-                self.require_some()
+            if (instead := self._start_first(count_wanted, count_room)) is not None:
+                return instead
             member = self._idle[0]
             if not measure:
                 assert member.description is not None
                 return member.description
             try:
-                return self._measure(member)
+                return measure_speed(member, self._settings.start_timeout_sec)
             except RayActorError as error:
                 self._idle.remove(member)
                 self._end(member)
@@ -208,13 +199,20 @@ class Crew:
         for member in self._everyone():
             self._end(member)
 
-    def _measure(self, member: Member) -> WorkerDescription:
-        try:
-            described = member.handle.describe.remote(measure=True)
-            answer: WorkerDescription = ray.get(described, timeout=self._settings.start_timeout_sec)
-        except (RayTaskError, GetTimeoutError) as error:
-            raise explain_start(error) from error
-        return answer
+    def _start_first(self, count_wanted: Callable[[], int], count_room: Callable[[], int]) -> WorkerDescription | None:
+        """Have one worker idle that labels with what it should; where no node's does, say what one of them has."""
+        while not self._idle:
+            if (refusal := self._starts.find_refusal()) is not None:
+                if refusal.description is None:
+                    raise refusal.fault
+                return refusal.description
+            num_wanted = count_wanted()
+            self.fill(num_wanted, num_wanted)
+            # None has work yet, so that none ends any.
+            list(self.wait(1.0))
+            self._idle += self._starts.agree(min(num_wanted, count_room()))
+            self.require_some()
+        return None
 
     def _everyone(self) -> list[Member]:
         return [*self._starts.members, *self._idle, *self._resting, *self._at_work.values()]
@@ -268,7 +266,7 @@ class Crew:
             self._end(member)
             self._faults_left[member.node_id] = max(self._faults_left[member.node_id], member.num_faults)
             self._starts.pause()
-        return Faulted(run)
+        return Faulted(run, str(fault), was_well=member.num_faults == 1)
 
     def _ask_progress(self) -> None:
         """Take in what the workers answered, and ask again: none of it is waited for."""

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline.errors import KinetError, LabellingError
 from pipeline.label.actor import Member
 from pipeline.label.agreement import REFUSED_SEC, REPORTS_SEC, Refusal, Refusals, choose_agreed, name_differences
+from pipeline.label.description import WorkerDescription
 from pipeline.label.losses import is_node_gone, is_out_of_reach, is_up
 
 logger = logging.getLogger(__name__)
@@ -191,6 +192,16 @@ class Starts:
     def _end(self, member: Member, fault: KinetError) -> None:
         self.last_fault = fault
         ray.kill(member.handle)
+
+
+def measure_speed(member: Member, timeout_sec: float) -> WorkerDescription:
+    """Have a worker say what it labels with and how fast; raises KinetError, RayActorError where it is gone."""
+    try:
+        described = member.handle.describe.remote(measure=True)
+        answer: WorkerDescription = ray.get(described, timeout=timeout_sec)
+    except (RayTaskError, GetTimeoutError) as error:
+        raise explain_start(error) from error
+    return answer
 
 
 def explain_start(error: Exception) -> KinetError:

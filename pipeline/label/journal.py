@@ -10,7 +10,7 @@ What the attempts say of the videos stands in `pipeline.label.blame`.
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,14 +56,15 @@ def fold_copy(shards_dir: Path, shard_name: str) -> None:
         remove(copy)
 
 
-def excuse_attempt(path: Path) -> None:
-    """Say, as the driver, that the last attempt ended with its machine, which is no video's doing."""
-    _append_line(path, {"ended": True})
+def excuse_attempt(path: Path, attempt: str) -> None:
+    """Say, as the driver, that an attempt ended with its machine or the driver itself, which is no video's doing."""
+    _append_line(path, {"attempt": attempt, "ended": True})
 
 
-def note_hang(path: Path, seconds: float) -> None:
-    """Say, as the driver, that the last attempt was ended because a teacher came to no end."""
-    _append_line(path, {"harm": Reason.TIMEOUT, "message": f"a teacher, or flow, gave nothing for {seconds:.0f} s"})
+def note_hang(path: Path, attempt: str, seconds: float) -> None:
+    """Say, as the driver, that an attempt was ended because a teacher came to no end."""
+    message = f"a teacher, or flow, gave nothing for {seconds:.0f} s"
+    _append_line(path, {"attempt": attempt, "harm": Reason.TIMEOUT, "message": message})
 
 
 class ShardJournal:
@@ -75,10 +76,11 @@ class ShardJournal:
     Args:
         path: of the journal.
         run: names the run; `IN_PROCESS` where worker and driver are one process.
+        attempt: names the attempt.
         is_fresh: this process has labelled nothing before.
     """
 
-    def __init__(self, path: Path, run: str, *, is_fresh: bool = True) -> None:
+    def __init__(self, path: Path, run: str, attempt: str = "", *, is_fresh: bool = True) -> None:
         self._path = path
         self._last: dict[str, Any] = {}
         self.history = read_history(path, run)
@@ -92,7 +94,7 @@ class ShardJournal:
                 raise disk_fault(path, error) from error
         else:
             self._content = _read(path)
-        self._write({"run": run} if is_fresh else {"run": run, "fresh": False})
+        self._write({"run": run, "attempt": attempt, "fresh": is_fresh})
 
     def note(self, in_hand: Sequence[str], *, alone: bool = False, frames: int = 0) -> None:
         """Say which videos' frames are with the teachers from now on; call it before they are.
@@ -178,16 +180,24 @@ def _read_attempts(path: Path) -> list[Attempt]:
             # The line that a dying machine left half written.
             continue
         if "run" in entry:
-            attempts.append(Attempt(entry["run"], entry.get("fresh", True)))
-        elif attempts and "ended" in entry:
-            attempts[-1].blameless = True
-        elif attempts and "harm" in entry:
-            attempts[-1].harm = Reason(entry["harm"]), entry["message"]
-            attempts[-1].has_spoken = True
-        elif attempts:
-            attempt = attempts[-1]
-            attempt.in_hand = entry["in_hand"]
-            attempt.alone = entry.get("alone", False)
-            attempt.frames = entry.get("frames", 0)
-            attempt.seen.update(attempt.in_hand)
+            attempts.append(Attempt(entry["run"], entry.get("attempt", ""), entry.get("fresh", True)))
+            continue
+        # The driver names the attempt that it speaks of, which may have ended before its first line.
+        spoken_of = [attempt for attempt in attempts if attempt.name == entry.get("attempt", attempt.name)]
+        if spoken_of:
+            _take_up(spoken_of[-1], entry)
     return attempts
+
+
+def _take_up(attempt: Attempt, entry: Mapping[str, Any]) -> None:
+    """Note what a line says of an attempt."""
+    if "ended" in entry:
+        attempt.blameless = True
+    elif "harm" in entry:
+        attempt.harm = Reason(entry["harm"]), entry["message"]
+        attempt.has_spoken = True
+    else:
+        attempt.in_hand = entry["in_hand"]
+        attempt.alone = entry.get("alone", False)
+        attempt.frames = entry.get("frames", 0)
+        attempt.seen.update(attempt.in_hand)

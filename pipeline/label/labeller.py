@@ -1,7 +1,6 @@
 """Make one shard: decoded frames through the teachers, or another product, into one file. No Ray here."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -87,13 +86,13 @@ class ShardLabeller:
         self._write_sec = 0.0
         batches = self._batches = self._product.make_rows()
         began = self._lap(batches)
-        attempt = uuid.uuid4().hex[:12]
-        made = attempt_paths(self._shards_dir, shard.name, attempt)
+        made = attempt_paths(self._shards_dir, shard.name, task.attempt)
         old_path = final_paths(self._shards_dir, shard.name).shard
+        journal_path = journal_path_of(self._shards_dir, task)
         is_fresh, self._is_fresh = self._is_fresh, False
         with (
             CommittedLabels(old_path) if task.again is not None else nullcontext() as committed,
-            ShardJournal(journal_path_of(self._shards_dir, task), self._run, is_fresh=is_fresh) as journal,
+            ShardJournal(journal_path, self._run, task.attempt, is_fresh=is_fresh) as journal,
         ):
             pieces = Pieces(self._shards_dir, task)
             if journal.history.any_passed:
@@ -112,7 +111,7 @@ class ShardLabeller:
         for piece in earlier:
             # What an earlier attempt took for it is part of what the shard took.
             lap = lap.plus(_Lap(piece.seconds, piece.stage_seconds))
-        receipt = _receipt(task, summary, entries, attempt, lap)
+        receipt = _receipt(task, summary, entries, task.attempt, lap)
         write_receipt(made.receipt, receipt)
         pieces.remove()
         return receipt

@@ -11,6 +11,7 @@ from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.faults import explain_failure
 from pipeline.label.journal import journal_path_of, note_hang, read_history
 from pipeline.label.product import Product
+from pipeline.label.run_ends import lose
 from pipeline.label.settings import LabelSettings
 from pipeline.label.shard_queue import ShardQueue, ShardRun
 from pipeline.label.tasks import ShardTask
@@ -73,7 +74,7 @@ class LocalPool:
                 if not error.with_videos:
                     raise explain_failure(error) from error
                 history = read_history(journal_path_of(self._shards_dir, run.task), IN_PROCESS)
-                queue.lose(run, history, str(explain_failure(error)))
+                lose(run, history, str(explain_failure(error)), queue, self._shards_dir)
             else:
                 queue.commit(run, receipt.frames)
                 yield receipt
@@ -88,7 +89,7 @@ class LocalPool:
         """Write a hang into the shard's journal, and say it in one line."""
         journal_path = journal_path_of(self._shards_dir, task)
         try:
-            note_hang(journal_path, seconds)
+            note_hang(journal_path, task.attempt, seconds)
             history = read_history(journal_path, IN_PROCESS)
         except (WorkspaceError, OSError) as error:
             return (

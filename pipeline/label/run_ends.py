@@ -1,10 +1,20 @@
 """How a worker's run at a shard may end, and what the queue and the shard's journal are told of it. No Ray here."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.label.journal import excuse_attempt, fold_copy, journal_path_of, note_hang, read_history
+from pipeline.errors import WorkspaceError
+from pipeline.label.blame import JournalHistory
+from pipeline.label.journal import (
+    excuse_attempt,
+    fold_copy,
+    forget_journals,
+    journal_path_of,
+    note_hang,
+    read_history,
+)
 from pipeline.label.shard_queue import ShardQueue, ShardRun
 from pipeline.shards import Receipt
 
@@ -38,9 +48,11 @@ class Failed(NamedTuple):
 
 
 class Faulted(NamedTuple):
-    """A run ended in a fault of the worker's place, which says nothing of the shard."""
+    """A run ended in a fault of data or environment; `was_well` where its worker met the first since it committed."""
 
     run: ShardRun
+    why: str
+    was_well: bool
 
 
 def settle(ended: Died | Hung | Failed | Faulted, queue: ShardQueue, shards_dir: Path, run: str) -> None:
@@ -57,18 +69,18 @@ def settle(ended: Died | Hung | Failed | Faulted, queue: ShardQueue, shards_dir:
         WorkspaceError: the journal cannot be written.
     """
     if isinstance(ended, Faulted):
-        queue.put_back(ended.run)
+        queue.put_back_faulted(ended.run, ended.why, was_well=ended.was_well)
         return
     task = ended.run.task
     journal_path = journal_path_of(shards_dir, task)
     why = "its worker died; it may lack memory"
     if isinstance(ended, Hung):
-        note_hang(journal_path, ended.seconds)
+        note_hang(journal_path, task.attempt, ended.seconds)
         why = f"its worker stood still for {ended.seconds:.0f} s"
     elif isinstance(ended, Failed):
         why = ended.why
     elif ended.excused:
-        excuse_attempt(journal_path)
+        excuse_attempt(journal_path, task.attempt)
     history = read_history(journal_path, run)
     if not queue.rivals(ended.run):
         # The next worker reads one journal only.
@@ -78,4 +90,21 @@ def settle(ended: Died | Hung | Failed | Faulted, queue: ShardQueue, shards_dir:
     if isinstance(ended, Died) and ended.excused:
         queue.put_back(ended.run)
     else:
-        queue.lose(ended.run, history, why)
+        lose(ended.run, history, why, queue, shards_dir)
+
+
+def lose(run: ShardRun, history: JournalHistory, why: str, queue: ShardQueue, shards_dir: Path) -> None:
+    """Tell the queue of a run that ended badly; see `ShardQueue.lose`.
+
+    Where the teachers are to blame, what is said of the videos is forgotten: all are tried once those are mended.
+    """
+    if history.blames_teachers and not queue.rivals(run):
+        forget_journals(shards_dir, run.task.name)
+    queue.lose(run, history, why)
+
+
+def excuse_runs(queue: ShardQueue, shards_dir: Path) -> None:
+    """Say in the journals of what is at work, as far as they can be written, that it ends with the driver."""
+    for run in queue.runs:
+        with contextlib.suppress(WorkspaceError):
+            excuse_attempt(journal_path_of(shards_dir, run.task), run.task.attempt)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.errors import LabellingError
 from pipeline.label.blame import JournalHistory
 from pipeline.label.foresight import Foresight
-from pipeline.label.tasks import ShardTask
+from pipeline.label.tasks import ShardTask, name_attempt
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ MAX_DEATHS = 6
 FIRST_REST_SEC, LONGEST_REST_SEC = 10.0, 300.0
 # Ends that the shard's journal lays to nobody: no doing of the shard, but not for ever.
 MAX_ENDED = 20
-# Where so many videos are condemned and not one was labelled, the teachers are the cause.
-MAX_CONDEMNED = 5
+# Workers that were well before they met a fault of data or environment at a shard: at this one, it is the shard's.
+MAX_FAULTS = 3
 # Where so many shards are given up one after the other, so will be all.
 MAX_FAILURES_IN_A_ROW = 3
 # A shard is late when it takes so many times the median, and a worker's start is long forgotten.
@@ -91,6 +91,7 @@ class ShardQueue:
         self._committed: set[str] = set()
         self._deaths: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
         self._rest_until_sec: dict[str, float] = {}
         # A second worker would not know what the first one's journal says of them.
         self._with_history: set[str] = set()
@@ -139,10 +140,12 @@ class ShardQueue:
                 after = self._foresight.keep_next(worker, well)
                 task = dataclasses.replace(task, then=after.to_decode if after else ())
         elif late := self._late_runs():
-            task = dataclasses.replace(min(late, key=lambda run: run.started_sec).task, is_copy=True, then=())
+            latest = min(late, key=lambda run: run.started_sec).task
+            # The late one may be the copy itself, left alone at the shard: what they write must differ in name.
+            task = dataclasses.replace(latest, is_copy=not latest.is_copy, then=())
         else:
             return None
-        run = ShardRun(task, self._clock(), worker)
+        run = ShardRun(dataclasses.replace(task, attempt=name_attempt()), self._clock(), worker)
         self._runs.append(run)
         return run
 
@@ -167,10 +170,29 @@ class ShardQueue:
         self._end(run)
 
     def put_back(self, run: ShardRun) -> None:
-        """Let a shard wait again after its worker met a fault, or was lost, through nothing of the shard's doing."""
+        """Let a shard wait again whose worker was lost through nothing of the shard's doing."""
         self._end(run)
-        if run.task.name not in self._committed and not self.rivals(run):
+        if not self._is_settled_elsewhere(run):
             self._waiting.append(dataclasses.replace(run.task, is_copy=False, then=()))
+
+    def put_back_faulted(self, run: ShardRun, why: str, *, was_well: bool) -> None:
+        """Let a shard wait again after its worker met a fault of data or environment, unless too many have at it.
+
+        Args:
+            run: the attempt.
+            why: the fault.
+            was_well: the worker had met none since it last committed a shard: this one may be the shard's.
+
+        Raises:
+            LabellingError: the last shards were all given up.
+        """
+        self._faults[run.task.name] += was_well
+        if self._faults[run.task.name] < MAX_FAULTS:
+            self.put_back(run)
+            return
+        self._end(run)
+        if not self._is_settled_elsewhere(run):
+            self._give_up(run.task.name, why)
 
     def lose(self, run: ShardRun, history: JournalHistory, why: str) -> None:
         """Note that a run ended badly; the shard waits again, unless it has cost too much.
@@ -193,12 +215,12 @@ class ShardQueue:
             self._ended[name] += 1
         else:
             self._deaths[name] += 1
-        if name in self._committed or self.rivals(run):
-            return
         if history.suspects or history.condemned:
             self._with_history.add(name)
+        if self._is_settled_elsewhere(run):
+            return
         num_unexplained = max(0, self._deaths[name] - history.num_explained)
-        if len(history.condemned) >= MAX_CONDEMNED and not history.any_passed:
+        if history.blames_teachers:
             self._give_up(name, f"not one of its first {len(history.condemned)} videos could be labelled; {why}")
         elif num_unexplained >= MAX_DEATHS or self._ended[name] >= MAX_ENDED:
             num_ends = self._deaths[name] + self._ended[name]
@@ -223,6 +245,10 @@ class ShardQueue:
         """Take back what was kept for a worker that may not come again."""
         self._runs.remove(run)
         self._foresight.forget(run.worker)
+
+    def _is_settled_elsewhere(self, run: ShardRun) -> bool:
+        """Whether the shard of a run that came to nothing is committed, or another worker is at it."""
+        return run.task.name in self._committed or bool(self.rivals(run))
 
     def _has_ended_badly(self, name: str) -> bool:
         return bool(self._deaths[name] or self._ended[name])

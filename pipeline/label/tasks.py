@@ -1,11 +1,17 @@
 """One piece of work for a labelling worker."""
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 
 from manifests import VideoRecord
 from pipeline.label.plan import PlannedShard
 from pipeline.shards import ShardHeader
 from pipeline.video_disk import NO_WITNESSES, Witnesses
+
+
+def name_attempt() -> str:
+    """Make a name that no other attempt at a shard has."""
+    return uuid.uuid4().hex[:12]
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class ShardTask:
         is_copy: another worker is at the same shard, late.
         then: the videos that the worker will most likely be given after these, in their order; it may begin to decode
             them while it ends this shard.
+        attempt: names this attempt at the shard in its journal, its receipt and its files.
     """
 
     shard: PlannedShard
@@ -29,6 +36,7 @@ class ShardTask:
     witnesses: Witnesses = NO_WITNESSES
     is_copy: bool = False
     then: tuple[VideoRecord, ...] = ()
+    attempt: str = field(default_factory=name_attempt, compare=False)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,9 @@ from pipeline.errors import PredictionError, Reason, WorkspaceError
 from pipeline.label.blame import IN_PROCESS, MAX_DEATHS, MAX_DEATHS_ANYWHERE, Condemned, JournalHistory
 from pipeline.label.journal import ShardJournal, excuse_attempt, note_hang, read_history
 
+# Of all attempts here: what a driver says is then of the last one.
+ATTEMPT = "attempt"
+
 
 def die(journal: ShardJournal) -> None:
     """End an attempt as a death does: without a word."""
@@ -29,7 +32,7 @@ def attempt(
     In batches of videos first; one by one, suspects first, once there are any: what is done then is `kept`. With a
     `capacity` the process dies of its so many-th video, whichever that is.
     """
-    journal = ShardJournal(path, run)
+    journal = ShardJournal(path, run, ATTEMPT)
     history = journal.history
     kept = set() if kept is None else kept
     left = [name for name in videos if name not in history.condemned and name not in kept]
@@ -133,7 +136,7 @@ def test_a_lost_machine_blames_nobody_when_the_driver_says_so(tmp_path: Path) ->
         assert not attempt(path, ["a"], {"a": 0})
         # The line that the dying worker left half written stands in nobody's way.
         path.write_bytes(path.read_bytes() + b'{"in_ha')
-        excuse_attempt(path)
+        excuse_attempt(path, ATTEMPT)
     assert read_history(path, "run") == JournalHistory(ended=True)
 
 
@@ -142,7 +145,7 @@ def test_a_hang_condemns_with_its_own_reason(tmp_path: Path) -> None:
     kept: set[str] = set()
     for _ in range(2 + MAX_DEATHS):
         assert not attempt(path, ["a", "b", "c"], {"b": 2}, kept=kept)
-        note_hang(path, 900.4)
+        note_hang(path, ATTEMPT, 900.4)
     verdict = read_history(path, "run").condemned["b"]
     assert verdict == Condemned(3, Reason.TIMEOUT, "a teacher, or flow, gave nothing for 900 s, in each of 3 attempts")
 
@@ -168,11 +171,31 @@ def test_a_fault_of_the_environment_is_no_death(tmp_path: Path) -> None:
 
 
 def test_the_death_of_the_driver_blames_nobody(tmp_path: Path) -> None:
+    """What it happened to once goes on as before; what it happens to again is labelled alone, and not condemned."""
     path = tmp_path / "s.journal"
     for number in range(10):
+        history = read_history(path, f"run {number}")
+        assert history.suspects == ({"a", "b"} if number == 2 else {"a"} if number > 2 else set())
         assert not attempt(path, ["a", "b"], {"a": 0}, run=f"run {number}")
     history = read_history(path, "run 10")
     assert history.suspects == {"a"} and not history.condemned and history.num_explained == 0
+
+
+def test_a_driver_speaks_of_the_attempt_that_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    journal = ShardJournal(path, "run", "first")
+    journal.note(["a"], alone=True)
+    die(journal)
+    # The second one's worker was gone before it wrote a line.
+    excuse_attempt(path, "second")
+    note_hang(path, "second", 900.0)
+    history = read_history(path, "run")
+    assert history.suspects == {"a"} and not history.ended
+    third = ShardJournal(path, "run", "third")
+    die(third)
+    note_hang(path, "first", 900.0)
+    excuse_attempt(path, "first")
+    assert read_history(path, "run") == JournalHistory()
 
 
 def test_an_exception_is_no_death(tmp_path: Path) -> None:

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from manifests import VideoRecord
-from pipeline.errors import LabellingError, Reason
-from pipeline.label.blame import Condemned, JournalHistory
+from pipeline.errors import LabellingError, PredictionError, Reason
+from pipeline.label.blame import MAX_CONDEMNED, Condemned, JournalHistory
 from pipeline.label.journal import ShardJournal, journal_path_of
 from pipeline.label.plan import even_sizes, partition
-from pipeline.label.run_ends import Hung, settle
+from pipeline.label.run_ends import Failed, Hung, settle
 from pipeline.label.shard_queue import (
     LATE_AFTER_SEC,
     LONGEST_REST_SEC,
-    MAX_CONDEMNED,
     MAX_DEATHS,
     MAX_ENDED,
     MAX_FAILURES_IN_A_ROW,
+    MAX_FAULTS,
     PACE_SHARDS,
     STUCK_SEC,
     ShardQueue,
@@ -142,6 +142,39 @@ def test_a_late_shard_goes_to_one_idle_worker_more_and_counts_once() -> None:
     queue.lose(late, JournalHistory(), "its worker died")
     assert queue.num_open == 1 and queue.take() is None
     assert queue.commit(second, 20) and queue.num_open == 0
+
+
+def test_two_workers_at_a_shard_never_write_under_one_name() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(5), clock)
+    first = late_run(queue, clock)
+    second = queue.take()
+    assert second is not None and second.task.is_copy and second.task.attempt != first.task.attempt
+    queue.put_back(first)
+    clock.now += 10 * LATE_AFTER_SEC
+    third = queue.take()
+    assert third is not None and third.task.name == second.task.name and not third.task.is_copy
+    assert len({run.task.attempt for run in (first, second, third)}) == 3
+
+
+def test_a_fault_that_well_workers_meet_at_one_shard_is_the_shards() -> None:
+    queue = ShardQueue(tasks(2))
+    sick = tasks(2)[0].name
+    labelled = 0
+    for number in range(2 * MAX_FAULTS):
+        run = queue.take()
+        assert run is not None
+        if run.task.name != sick:
+            labelled += queue.commit(run, 20)
+            run = queue.take()
+            assert run is not None and run.task.name == sick
+        # Every other worker has met faults elsewhere: those say nothing of this shard.
+        queue.put_back_faulted(run, "v0.mp4: Input/output error", was_well=number % 2 == 1)
+        if not queue.num_open:
+            break
+    assert (labelled, number) == (1, 2 * MAX_FAULTS - 1)
+    with pytest.raises(LabellingError, match=rf"1 shards could not be labelled \({sick}\); .*Input/output error"):
+        queue.require_all()
 
 
 def test_nobody_is_late_before_there_is_a_pace() -> None:
@@ -269,13 +302,37 @@ def test_no_second_worker_meets_what_a_teacher_may_hang_on() -> None:
     assert queue.take() is None and queue.num_places == 1
 
 
+def test_no_third_worker_meets_what_the_first_one_died_of() -> None:
+    clock = Clock()
+    queue = ShardQueue(tasks(5), clock)
+    late = late_run(queue, clock)
+    assert queue.take() is not None
+    queue.lose(late, JournalHistory(suspects=frozenset({"v0"})), "its worker died")
+    clock.now += 10 * LATE_AFTER_SEC
+    assert queue.take() is None and queue.num_places == 1
+
+
+def test_verdicts_are_forgotten_where_the_teachers_are_to_blame(tmp_path: Path) -> None:
+    """Once they are mended, by the same command every video is tried."""
+    queue = ShardQueue(tasks(1, videos_per_shard=MAX_CONDEMNED))
+    while (run := queue.take()) is not None:
+        with pytest.raises(PredictionError), ShardJournal(journal_path_of(tmp_path, run.task), "run") as journal:
+            left = [name for name in (f"v{i}" for i in range(MAX_CONDEMNED)) if name not in journal.history.condemned]
+            journal.note(left[:1], alone=True)
+            raise ValueError("no")
+        settle(Failed(run, "ValueError: no"), queue, tmp_path, "run")
+    with pytest.raises(LabellingError, match=f"not one of its first {MAX_CONDEMNED} videos could be labelled"):
+        queue.require_all()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_video_that_hangs_the_late_shards_second_worker_too_is_condemned(tmp_path: Path) -> None:
     clock = Clock()
     queue = ShardQueue(tasks(5), clock)
 
     def hang(run: ShardRun) -> dict[str, Condemned]:
         """Make an attempt at videos v0 and v1, of which the second one hangs the teachers; return the verdicts."""
-        journal = ShardJournal(journal_path_of(tmp_path, run.task), "run")
+        journal = ShardJournal(journal_path_of(tmp_path, run.task), "run", run.task.attempt)
         if not journal.history.suspects:
             journal.note(["v0", "v1"])
         for video_id in sorted(journal.history.suspects):

@@ -15,7 +15,7 @@ from pipeline.label.journal import note_hang
 from pipeline.label.watchdog import ended_when_stuck
 
 def last_words(seconds):
-    note_hang(Path(sys.argv[1]), seconds)
+    note_hang(Path(sys.argv[1]), "attempt", seconds)
     return "noted"
 
 with ended_when_stuck(lambda: 1000.0, 0.1, last_words):
