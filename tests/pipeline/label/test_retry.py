@@ -159,6 +159,18 @@ def test_a_killed_retry_leaves_the_old_shard(bench: Bench, mended: dict[str, byt
     assert bench.shard_bytes() == mended
 
 
+def test_progress_goes_from_what_is_not_tried_again_to_all(bench: Bench) -> None:
+    bench.label(videos_per_shard=1)
+    seen: list[LabelProgress] = []
+    status = bench.retry(on_progress=seen.append).status
+    done = [progress.videos_done for progress in seen]
+    assert done == sorted(done) and set(done) == set(range(status.planned - 4, status.planned + 1))
+    assert {(progress.videos_planned, progress.quarantined) for progress in seen} == {(status.planned, 4)}
+    mend(bench)
+    bench.retry("empty_file", on_progress=seen.append)
+    assert (seen[-1].videos_done, seen[-1].videos_planned, seen[-1].quarantined) == (status.planned, status.planned, 3)
+
+
 def test_a_damaged_shard_is_not_copied_from(bench: Bench, mended: dict[str, bytes]) -> None:
     mend(bench)
     for path in bench.shards_dir.glob("*.h5"):
