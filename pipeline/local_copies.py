@@ -1,7 +1,12 @@
 """A disk of this machine beside a store: where files are made that it then gets, and copies of those that it has."""
 
+import contextlib
+import fcntl
+import logging
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +14,11 @@ from pathlib import Path
 from pipeline import files
 from pipeline.store import download, is_local, publish, remove, write_atomically
 
+logger = logging.getLogger(__name__)
+
 CACHE_VARIABLE = "KINET_CACHE_DIR"
+# What lies in the scratch folder for longer, and is held by nobody, was left by a kill.
+STALE_SEC = 24 * 3600.0
 
 
 def cache_dir() -> Path:
@@ -58,11 +67,11 @@ def local_copy(path: Path, *beside: str) -> Iterator[Path]:
     if is_local(path):
         yield path
         return
-    with tempfile.TemporaryDirectory(dir=_scratch_dir()) as folder:
+    with _held_folder() as folder:
         for wanted in (path, *(path.with_suffix(suffix) for suffix in beside)):
             if wanted.exists():
-                download(wanted, Path(folder) / wanted.name)
-        yield Path(folder) / path.name
+                download(wanted, folder / wanted.name)
+        yield folder / path.name
 
 
 @contextmanager
@@ -71,14 +80,67 @@ def local_edit(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     if is_local(folder):
         yield folder
         return
-    with tempfile.TemporaryDirectory(dir=_scratch_dir()) as scratch:
-        yield Path(scratch)
+    with _held_folder() as scratch:
+        yield scratch
         for name in names:
-            made = Path(scratch) / name
+            made = scratch / name
             if made.exists():
                 write_atomically(folder / name, made.read_bytes())
             else:
                 remove(folder / name)
+
+
+def sweep_scratch() -> None:
+    """Remove what killed processes left in the cache folder: half files and copies, a day old and held by nobody.
+
+    A folder of `local_copy` or `local_edit` is held by a lock until its block ends, a shard's file until the last of it
+    is written (`hold`); the kernel lets go of a lock when its process ends, however that comes. What is being
+    downloaded or uploaded has no lock: it was changed within the day. Where machines share the folder, another one's
+    locks may not be seen. What cannot be removed, another user's say, is logged and stays.
+    """
+    for path in sorted((cache_dir() / "scratch").glob("*")):
+        try:
+            if time.time() - path.stat().st_mtime > STALE_SEC:
+                _remove_unless_held(path)
+        except FileNotFoundError:
+            continue  # another process finished or removed it just now
+        except OSError as error:
+            logger.warning("%s: cannot be removed (%s)", path, error.strerror or error)
+
+
+def hold(descriptor: int) -> None:
+    """Keep `sweep_scratch` from an open file or folder until the descriptor is closed or its process ends."""
+    # Where a file system knows no locks, `sweep_scratch` gets none either, and removes nothing.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _remove_unless_held(path: Path) -> None:
+    is_folder = path.is_dir()
+    # A file is opened for writing too: NFS gives no exclusive lock without.
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except BlockingIOError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _held_folder() -> Iterator[Path]:
+    """Make a folder in the scratch folder, held for the time of the block."""
+    with tempfile.TemporaryDirectory(dir=_scratch_dir()) as folder:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            hold(descriptor)
+            yield Path(folder)
+        finally:
+            os.close(descriptor)
 
 
 def _scratch_dir() -> Path:

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 
 from pipeline.label.plan import Plan, PlannedShard
 from pipeline.shards import Receipt
-from pipeline.shards.receipts import Outcome
+from pipeline.shards.receipts import Outcome, VideoOutcome
 from pipeline.shards.verification import set_aside, verify_shard
 
 
@@ -66,16 +66,25 @@ class RetryVideos:
     def choose(
         self, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]
     ) -> Iterator[tuple[PlannedShard, frozenset[str] | None]]:
-        """Choose the committed shards that have such videos."""
-        outcomes = self._outcomes()
+        """Choose the committed shards that have such videos, those tried least often first, else in the plan's order.
+
+        Attempts add up, so runs that are killed again and again come round to every shard.
+        """
+        chosen = []
         for shard in shards:
-            again = frozenset(
-                outcome.video_id
-                for outcome in (receipts[shard.name].outcomes if shard.name in receipts else ())
-                if outcome.outcome in outcomes and (not self.reasons or outcome.reason in self.reasons)
-            )
+            again = self._videos_again(receipts[shard.name]) if shard.name in receipts else []
             if again:
-                yield shard, again
+                fewest_attempts = min(entry.attempts for entry in again)
+                chosen.append((fewest_attempts, shard, frozenset(entry.video_id for entry in again)))
+        return ((shard, again) for _, shard, again in sorted(chosen, key=lambda entry: entry[0]))
+
+    def _videos_again(self, receipt: Receipt) -> list[VideoOutcome]:
+        outcomes = self._outcomes()
+        return [
+            entry
+            for entry in receipt.outcomes
+            if entry.outcome in outcomes and (not self.reasons or entry.reason in self.reasons)
+        ]
 
     def _outcomes(self) -> frozenset[Outcome]:
         if self.only_partial:

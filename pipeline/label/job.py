@@ -155,9 +155,10 @@ def run_label_job(job: LabelJob, pool: WorkerPool, on_progress: Callable[[LabelP
         receipts = read_receipts(job.shards_dir, plan.shards, plan.fingerprint)
         tasks = _find_tasks(job, plan, receipts, witnesses)
         sweep(job.shards_dir, tasks)
-        tally = Tally(shards, receipts)
+        num_again = {task.name: len(task.again) for task in tasks if task.again}
+        tally = Tally(shards, receipts, num_again)
         listed, listed_sec = (tally.quarantined, tally.partial), time.monotonic()
-        own_frames, retried = 0, sum(len(task.again or ()) for task in tasks)
+        own_frames, retried = 0, sum(num_again.values())
 
         def tick(frames: int) -> None:
             hold.check()

@@ -38,8 +38,9 @@ class LabelProgress:
     """How far a run is.
 
     Attributes:
-        videos_done, videos_planned: settled in committed shards (labelled or quarantined), and in all.
-        quarantined: of those settled.
+        videos_done, videos_planned: settled in committed shards (labelled or quarantined, and not to be tried again by
+            this run), and in all.
+        quarantined: as the receipts say, those included that are still to be tried again.
         frames: labelled by this run, those in open shards included.
     """
 

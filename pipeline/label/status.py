@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,21 +164,36 @@ def summarise(shards: Sequence[CountedShard], receipts: dict[str, Receipt], *, i
 class Tally:
     """Count the settled videos of some shards while receipts come in; a receipt costs what it holds, not the plan.
 
+    Args:
+        shards: that are counted.
+        receipts: of those that are committed, by shard name.
+        num_again: how many videos of committed shards are tried again, by shard name: they are settled by the shard's
+            next receipt.
+
     Attributes:
-        planned, settled, quarantined, partial: videos; those quarantined or partial are settled too.
+        planned, settled: videos.
+        quarantined, partial: videos that the receipts say this of, to be tried again or not.
     """
 
-    def __init__(self, shards: Iterable[CountedShard], receipts: dict[str, Receipt]) -> None:
-        self.planned = self.settled = self.quarantined = self.partial = 0
+    def __init__(
+        self, shards: Iterable[CountedShard], receipts: dict[str, Receipt], num_again: Mapping[str, int] | None = None
+    ) -> None:
+        self._num_again = dict(num_again or {})
+        self.planned = self.quarantined = self.partial = 0
+        self.settled = -sum(self._num_again.values())
         for shard in shards:
             self.planned += shard.num_videos
             if shard.name in receipts:
-                self.add(receipts[shard.name], None)
+                self._count(receipts[shard.name], 1)
 
     def add(self, receipt: Receipt, before: Receipt | None) -> None:
         """Count a receipt in place of the shard's former one."""
-        for sign, counted in ((1, receipt), (-1, before)):
-            if counted is not None:
-                self.settled += sign * len(counted.outcomes)
-                self.quarantined += sign * sum(entry.outcome == "quarantined" for entry in counted.outcomes)
-                self.partial += sign * sum(entry.outcome == "partial" for entry in counted.outcomes)
+        self.settled += self._num_again.pop(receipt.shard, 0)
+        self._count(receipt, 1)
+        if before is not None:
+            self._count(before, -1)
+
+    def _count(self, receipt: Receipt, sign: int) -> None:
+        self.settled += sign * len(receipt.outcomes)
+        self.quarantined += sign * sum(entry.outcome == "quarantined" for entry in receipt.outcomes)
+        self.partial += sign * sum(entry.outcome == "partial" for entry in receipt.outcomes)

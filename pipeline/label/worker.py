@@ -17,11 +17,13 @@ from pipeline.label.metrics import NoMetrics, WorkerMetrics
 from pipeline.label.product import FrameRows, LoadedProduct, Product
 from pipeline.label.settings import LabelSettings
 from pipeline.label.tasks import ShardTask
+from pipeline.local_copies import sweep_scratch
 from pipeline.malloc import keep_freed_memory
 from pipeline.memory import count_memory_bytes
 from pipeline.processors import count_processors, let_waiting_threads_sleep
 from pipeline.shards import Receipt
 from pipeline.shards.schema import SCHEMA_VERSION
+from pipeline.store import is_local
 from pipeline.video import DECODER, FRAME_HEIGHT, FRAME_RESIZE, FRAME_WIDTH
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class WorkerProgress(NamedTuple):
 
 class ShardWorker:
     """Make shard after shard of a product that is loaded once, when it is first needed.
+
+    For a store it begins by sweeping the machine's scratch folder (`sweep_scratch`): its own half files lie there.
 
     Args:
         product: what is made of the frames.
@@ -69,6 +73,8 @@ class ShardWorker:
         self._loaded: LoadedProduct | None = None
         self._labeller: ShardLabeller | None = None
         self.on_frames: Callable[[int], None] = lambda _: None
+        if not is_local(shards_dir):
+            sweep_scratch()
 
     def describe(self, *, measure: bool = False) -> WorkerDescription:
         """Say what decides the rows' values here, and with `measure` how fast they are made.

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import NamedTuple
 
 from pipeline.errors import ShardError, WorkspaceError
 from pipeline.files import disk_fault, sha256_of_file
-from pipeline.local_copies import cache_dir, part_path_of
+from pipeline.local_copies import cache_dir, part_path_of, sweep_scratch
 from pipeline.shards.repair_hint import repair_hint
 from pipeline.store import download, is_local
 
 SIZE_VARIABLE = "KINET_CACHE_GIB"
 DEFAULT_GIB = 20.0
-# What lies in the scratch folder for longer was left by a kill.
-_STALE_SEC = 24 * 3600.0
 
 
 class FileDigest(NamedTuple):
@@ -105,12 +102,7 @@ def _trim(folder: Path, keep: Path) -> None:
             break
         path.unlink()
         excess -= stat.st_size
-    for part in (folder.parent / "scratch").glob("*.part"):
-        try:
-            if time.time() - part.stat().st_mtime > _STALE_SEC:
-                part.unlink()
-        except FileNotFoundError:
-            continue  # another process finished it just now
+    sweep_scratch()
 
 
 @contextmanager

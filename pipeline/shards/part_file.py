@@ -13,6 +13,8 @@ from pathlib import Path
 
 import h5py
 
+from pipeline.local_copies import hold
+
 # Fixed by number, not "latest": the same bytes whatever HDF5 is installed, and checksummed metadata (since 1.10).
 FILE_FORMAT = ("v110", "v110")
 
@@ -36,10 +38,11 @@ class PartFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Create or empty the file; raises OSError."""
+        """Create or empty the file, held until it is closed; raises OSError."""
         self.path = path
         self.fault: OSError | None = None
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        hold(self._descriptor)
         os.ftruncate(self._descriptor, 0)
         self._position = 0
         self._end = 0

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from pipeline.cli import cli
 from pipeline.errors import ShardError
 from pipeline.label.placing import attempt_paths
+from pipeline.label.plan import read_plan
 from pipeline.label.progress import LabelProgress
+from pipeline.shards import read_receipt
 from tests.pipeline.label.conftest import LENGTHS, TOY_HUMAN, TOY_SCENE, Bench
 from tests.videos import moving_frames, write_video
 
@@ -157,6 +159,53 @@ def test_a_killed_retry_leaves_the_old_shard(bench: Bench, mended: dict[str, byt
     assert bench.shard_bytes() == before and bench.label(videos_per_shard=None).status.missing == 0
     bench.retry()
     assert bench.shard_bytes() == mended
+
+
+def test_progress_goes_from_what_is_not_tried_again_to_all(bench: Bench) -> None:
+    bench.label(videos_per_shard=1)
+    seen: list[LabelProgress] = []
+    status = bench.retry(on_progress=seen.append).status
+    done = [progress.videos_done for progress in seen]
+    assert done == sorted(done) and set(done) == set(range(status.planned - 4, status.planned + 1))
+    assert {(progress.videos_planned, progress.quarantined) for progress in seen} == {(status.planned, 4)}
+    mend(bench)
+    bench.retry("empty_file", on_progress=seen.append)
+    assert (seen[-1].videos_done, seen[-1].videos_planned, seen[-1].quarantined) == (status.planned, status.planned, 3)
+
+
+def test_retries_that_are_killed_early_come_round_to_every_shard(bench: Bench) -> None:
+    bench.label(videos_per_shard=1)
+    attempts = []
+    for _ in range(5):
+        retry_one_shard(bench)
+        attempts.append(quarantined_attempts(bench))
+    assert attempts == [[2, 1, 1, 1], [2, 2, 1, 1], [2, 2, 2, 1], [2, 2, 2, 2], [3, 2, 2, 2]]
+
+
+def retry_one_shard(bench: Bench) -> None:
+    """Retry until the first shard is committed, as a run that is killed then."""
+
+    class Kill(Exception):
+        pass
+
+    seen: list[LabelProgress] = []
+
+    def kill(progress: LabelProgress) -> None:
+        seen.append(progress)
+        # The first is the run's start; a quarantined video gives no frames, and the next comes after its shard.
+        if len(seen) == 2:
+            raise Kill
+
+    with pytest.raises(Kill):
+        bench.retry(on_progress=kill)
+
+
+def quarantined_attempts(bench: Bench) -> list[int]:
+    """Say how often each quarantined video was tried, in the plan's order."""
+    plan = read_plan(bench.shards_dir, "mix", bench.records)
+    assert plan is not None
+    receipts = [read_receipt(bench.shards_dir / f"{shard.name}.json") for shard in plan.shards]
+    return [entry.attempts for receipt in receipts for entry in receipt.outcomes if entry.outcome == "quarantined"]
 
 
 def test_a_damaged_shard_is_not_copied_from(bench: Bench, mended: dict[str, bytes]) -> None:
