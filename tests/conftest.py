@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
 
 from pipeline.processors import let_waiting_threads_sleep
 
@@ -32,6 +33,12 @@ class OneProcessForRay(LoadGroupScheduling):
     def _split_scope(self, nodeid: str) -> str:
         group = super()._split_scope(nodeid)
         return nodeid.split("::")[0] if group == nodeid else group
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Begin with the tests that start Ray: they take longest by far."""
+        if "ray" in self.workqueue:
+            self.workqueue.move_to_end("ray", last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -163,31 +163,20 @@ def start(workspace: Path, run: str, *more: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 @pytest.mark.slow
-def test_one_ray_worker_ends_as_this_process_does_and_two_outlive_a_kill(workspace: Path) -> None:
-    long = ["--set", "epochs=4", "--set", "checkpoint_every=1"]
-    plain = start(workspace, "plain", *long)
-    out, err = plain.communicate(timeout=400)
-    assert plain.returncode == 0, err
-    one = start(workspace, "one", *long, "--workers", "1")
-    out, err = one.communicate(timeout=400)
-    assert one.returncode == 0, err
-    assert json.loads(out)["steps"] == 8
-    expected, found = (final_state(workspace / "runs" / run)["model"] for run in ("plain", "one"))
-    assert all(torch.equal(weight, found[key]) for key, weight in expected.items())
-
+def test_two_ray_workers_outlive_a_kill(workspace: Path) -> None:
     # Long enough to be killed in the middle.
-    two = start(workspace, "two", *long, "--set", "epochs=40", "--workers", "2")
+    run = start(workspace, "two", "--set", "checkpoint_every=1", "--set", "epochs=12", "--workers", "2")
     folder = workspace / "runs" / "two" / CHECKPOINT_DIR
     deadline = time.monotonic() + 400
-    while not list_checkpoints(folder) and two.poll() is None and time.monotonic() < deadline:
+    while not list_checkpoints(folder) and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    workers = [pid for pid in descendants(two.pid) if "RayTrainWorker" in title(pid)]
+    workers = [pid for pid in descendants(run.pid) if "RayTrainWorker" in title(pid)]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    assert list_checkpoints(folder)[-1].name < "step-00000080.pt"
-    out, err = two.communicate(timeout=400)
-    assert two.returncode == 0, err
-    assert json.loads(out)["steps"] == 80
-    assert [row["step"] for row in read_metrics(workspace / "runs" / "two")] == list(range(1, 81))
+    assert list_checkpoints(folder)[-1].name < "step-00000024.pt"
+    out, err = run.communicate(timeout=400)
+    assert run.returncode == 0, err
+    assert json.loads(out)["steps"] == 24
+    assert [row["step"] for row in read_metrics(workspace / "runs" / "two")] == list(range(1, 25))

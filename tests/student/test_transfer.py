@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -243,20 +241,16 @@ def test_a_run_transfers_to_a_labelled_data_set(workspace: Path, capsys: pytest.
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_ray_worker_starts_from_the_other_run_too(other_classes: Path) -> None:
+def test_a_ray_worker_starts_from_the_other_run_too(other_classes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same weights as in this process, bit by bit, from a source without labels on the new data set."""
-    small = [*SMALL, "--set", "epochs=1"]
-
-    def train_others(*arguments: str) -> None:
-        command = [sys.executable, "-m", "pipeline.cli", "train-student", "--workspace", str(other_classes), *small]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    train_others("--dataset", "boxes", "--run", "first")
-    transfer = ("--dataset", "others", "--init", "runs/first", "--set", "freeze_batchnorm=true")
-    train_others(*transfer, "--run", "here")
-    train_others(*transfer, "--run", "there", "--workers", "1")
+    assert train(capsys, other_classes, *SMALL, "--set", "epochs=1", "--run", "first")[0] == 0
+    for run, more in (("here", ()), ("there", ("--workers", "1"))):
+        code, _, err = call(
+            capsys, "train-student", "--workspace", other_classes, "--dataset", "others", *SMALL, "--init",
+            "runs/first", "--set", "freeze_batchnorm=true", "--set", "checkpoint_every=1", "--run", run, *more,
+        )  # fmt: skip
+        assert code == 0, err
     here, there = (load_latest_checkpoint(other_classes / "runs" / run / "checkpoints") for run in ("here", "there"))
     assert here is not None and there is not None
-    assert here["step"] == there["step"] == 2
+    assert here["step"] == there["step"] == 4
     assert all(torch.equal(weight, there["model"][key]) for key, weight in here["model"].items())

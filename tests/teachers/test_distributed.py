@@ -23,6 +23,7 @@ from teachers.losses import scene_loss
 from teachers.settings import TrainingSettings
 from teachers.sources import find_scene_images
 from teachers.training import TrainingPlace, train_network
+from tests.ray_head import ray_head
 from tests.teachers.conftest import write_folder_pairs, write_scenes
 
 
@@ -91,9 +92,11 @@ def test_one_ray_worker_ends_as_this_process_does(tmp_path: Path, capsys: pytest
     command = ["teacher", "train", "human", "--data", str(people_dir), "--architecture", "pspnet_squeezenet1_1"]
     command += ["--classes", "2", "--input-size", "32x40", "--batch-size", "4", "--epochs", "2", "--json"]
     cards = []
-    for name, more in (("plain", []), ("one", ["--workers", "1"]), ("two", ["--workers", "2"])):
-        main([*command, "--workspace", str(tmp_path / name), *more])
-        cards.append(json.loads(capsys.readouterr().out))
+    with ray_head(num_cpus=2, include_dashboard=False) as cluster:
+        on_ray = ["--address", cluster.address, "--workers"]
+        for name, more in (("plain", []), ("one", [*on_ray, "1"]), ("two", [*on_ray, "2"])):
+            main([*command, "--workspace", str(tmp_path / name), *more])
+            cards.append(json.loads(capsys.readouterr().out))
     assert cards[0]["sha256"] == cards[1]["sha256"]
     assert cards[0]["training"]["last_loss"] == cards[1]["training"]["last_loss"]
     assert [card["training"]["steps"] for card in cards] == [6, 6, 6]

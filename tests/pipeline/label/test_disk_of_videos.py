@@ -21,13 +21,13 @@ from pipeline.video_disk import Witnesses, find_witnesses
 from tests.pipeline.label.conftest import Bench
 from tests.pipeline.label.test_cluster import start, wait_for
 from tests.pipeline.label.test_decode_ahead import POISON, children, collect
-from tests.pipeline.label.test_node_loss import cluster
+from tests.pipeline.label.test_node_loss import cluster, head
 from tests.videos import moving_frames, write_video
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-__all__ = ["cluster"]
+__all__ = ["cluster", "head"]
 GONE = Witnesses(("/no/such/disk/witness.mp4",))
 
 
@@ -176,7 +176,7 @@ def blind_node(cluster, bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_node_that_does_not_see_the_videos_rests(cluster, bench: Bench, blind_node) -> None:
     good = [record for record in bench.records if record.video_id.startswith("good")]
-    bench.records[:] = [dataclasses.replace(good[i % 6], video_id=f"v{i}", split="train") for i in range(24)]
+    bench.records[:] = [dataclasses.replace(good[i % 6], video_id=f"v{i}", split="train") for i in range(16)]
     write_manifest(bench.workspace.manifest_path("mix"), bench.records)
     bench.teachers.human_path.write_text("0.3")
     cluster.add_node(num_cpus=1)
@@ -185,5 +185,5 @@ def test_a_node_that_does_not_see_the_videos_rests(cluster, bench: Bench, blind_
     out, err = run.communicate(timeout=250)
     assert run.returncode == 0, err
     status = json.loads(out)
-    assert status["ok"] == status["planned"] == 24
+    assert status["ok"] == status["planned"] == 16
     assert "waits again: a worker on node" in err and "was read when the run began" in err

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from pipeline.errors import KinetError
 from pipeline.label.job import LabelJob, run_label_job
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label.conftest import TOY_HUMAN, Bench
-from tests.pipeline.label.test_cluster import expected, has_unfinished_shard, start, wait_for
+from tests.pipeline.label.test_cluster import expected, has_unfinished_shard, label_unbroken, start, wait_for
 from tests.pipeline.label.toy_teachers import ODDNESS_VARIABLE
 from tests.processes import descendants, title
 from tests.ray_head import ray_head
@@ -28,13 +29,23 @@ pytestmark = [
 __all__ = ["expected"]
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+@pytest.fixture(scope="module")
+def head() -> Iterator[Any]:
     """Start the head; lost nodes are noticed within seconds, those of a busy machine are given some more."""
-    for name, value in (("initial_delay_ms", 1000), ("period_ms", 1000), ("failure_threshold", 5)):
-        monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
-    with ray_head(num_cpus=0, include_dashboard=False) as cluster:
-        yield cluster
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("initial_delay_ms", 1000), ("period_ms", 1000), ("failure_threshold", 5)):
+            patch.setenv(f"RAY_health_check_{name}", str(value))
+        with ray_head(num_cpus=0, include_dashboard=False) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+def cluster(head: Any) -> Iterator[Any]:
+    """Give the head alone, without the nodes of other tests."""
+    yield head
+    for node in list(head.worker_nodes):
+        head.remove_node(node)
+    wait_for(lambda: sum(node["Alive"] for node in head.global_state.node_table()) == 1)
 
 
 def test_the_job_waits_for_a_lost_node_and_goes_on_with_the_next(cluster, bench: Bench, expected) -> None:
@@ -89,8 +100,8 @@ def test_a_node_that_goes_while_its_workers_load_ends_nothing(
     assert bench.shard_bytes() == expected
 
 
-def test_a_worker_asked_for_before_its_node_was_there_uses_the_nodes_share(cluster, bench: Bench, expected) -> None:
-    bench.teachers.human_path.write_text("1")
+def test_a_worker_asked_for_before_its_node_was_there_uses_the_nodes_share(cluster, bench: Bench) -> None:
+    bench.teachers.human_path.write_text("0.3")
     run = start(
         bench, "--workers", "2", "--gpus-per-worker", "1", "--precision", "float32", "--address", cluster.address
     )
@@ -126,7 +137,7 @@ def test_a_node_that_is_drained_costs_no_shard_and_blames_no_video(cluster, benc
     from ray._raylet import GcsClient
     from ray.core.generated import autoscaler_pb2
 
-    bench.teachers.human_path.write_text("1")
+    expected = label_unbroken(bench, "0.5")
     node = cluster.add_node(num_cpus=1)
     run = start(bench, "--workers", "1", "--address", cluster.address)
     (worker,) = wait_for(workers_at_work)
@@ -141,6 +152,7 @@ def test_a_node_that_is_drained_costs_no_shard_and_blames_no_video(cluster, benc
     status = json.loads(out)
     assert status["missing"] == 0 and not {"crashed", "timeout"} & status["reasons"].keys()
     assert not list(bench.shards_dir.glob("*.journal"))
+    assert bench.shard_bytes() == expected
 
 
 def test_a_first_start_that_would_not_use_its_gpu_is_refused(cluster, bench: Bench) -> None:
