@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import KinetError, PredictionError, Reason, WorkspaceError
-from pipeline.files import disk_fault
+from pipeline.files import faults_named
 from pipeline.label.blame import Attempt, JournalHistory, judge
 from pipeline.label.tasks import ShardTask
-from pipeline.store import is_local, remove, write_atomically
+from pipeline.store import is_local, read_present_files, remove, write_atomically
 
 JOURNAL_SUFFIX = ".journal"
 COPY_JOURNAL_SUFFIX = f".copy{JOURNAL_SUFFIX}"
@@ -44,6 +44,9 @@ def read_history(path: Path, run: str) -> JournalHistory:
     Args:
         path: of the journal.
         run: the run that asks: the death of another run's last attempt came with its driver's.
+
+    Raises:
+        WorkspaceError: disk or store cannot be read.
     """
     return judge(_read_attempts(path), run)
 
@@ -86,10 +89,8 @@ class ShardJournal:
         # A store cannot append: there the whole journal is written each time. It is small.
         self._content = b""
         if is_local(path):
-            try:
+            with faults_named(path):
                 self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            except OSError as error:
-                raise disk_fault(path, error) from error
         else:
             self._content = _read(path)
         self._write({"run": run} if is_fresh else {"run": run, "fresh": False})
@@ -126,10 +127,8 @@ class ShardJournal:
         if entry == self._last:
             return
         self._last = entry
-        try:
+        with faults_named(self._path):
             self._append(entry)
-        except OSError as error:
-            raise disk_fault(self._path, error) from error
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode() + b"\n"
@@ -155,18 +154,14 @@ def _append_bytes(path: Path, lines: bytes) -> None:
     if not is_local(path):
         write_atomically(path, _read(path) + lines)
         return
-    try:
-        with path.open("ab") as stream:
-            stream.write(lines)
-    except OSError as error:
-        raise disk_fault(path, error) from error
+    with faults_named(path), path.open("ab") as stream:
+        stream.write(lines)
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+    """Read a journal, empty where there is none. Raises WorkspaceError."""
+    with faults_named(path, "read"):
+        return next((content for _, content in read_present_files([path])), b"")
 
 
 def _read_attempts(path: Path) -> list[Attempt]:

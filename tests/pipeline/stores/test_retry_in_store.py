@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import s3fs
 
+from pipeline.errors import WorkspaceError
 from pipeline.label.blame import MAX_DEATHS
 from pipeline.label.journal import ShardJournal, forget_journals, read_history
 from pipeline.store import find_files, locate
@@ -43,3 +45,12 @@ def test_a_journal_in_a_store_outlives_its_worker(memory: str) -> None:
     assert read_history(path, "run").condemned["a"].attempts == MAX_DEATHS
     forget_journals(locate(memory), "s")
     assert not path.exists()
+
+
+def test_a_journal_in_a_store_that_does_not_answer_is_one_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = locate(s3) / "s.journal"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(WorkspaceError, match=r"s.journal: cannot be read .*credentials and network"):
+        read_history(path, "run")
+    s3fs.S3FileSystem.clear_instance_cache()
