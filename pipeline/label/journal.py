@@ -4,6 +4,9 @@ A file of JSON lines beside the shard, removed once the shard is committed. An a
 to; each line with videos replaces the one before: the videos whose frames are in the teachers. What stands last in an
 attempt is what its worker died, hung or failed with, unless a line after it says that the attempt blames nobody.
 
+A store cannot append: there each note uploads the whole journal. So a line of which only the number of frames changes
+is replaced, and beyond a video's first frames that number goes in steps: a long video takes one line and few uploads.
+
 What the attempts say of the videos stands in `pipeline.label.blame`.
 """
 
@@ -25,6 +28,9 @@ JOURNAL_SUFFIX = ".journal"
 COPY_JOURNAL_SUFFIX = f".copy{JOURNAL_SUFFIX}"
 # What is kept of a teacher's error.
 _MAX_MESSAGE = 300
+# In a store, a video's frames are noted chunk by chunk up to so many, then each time so many more are given: about 550
+# uploads for 500,000 frames. Ends in the same step count as ends at the same frame.
+STORE_STEP_FRAMES = 1024
 
 
 def journal_path_of(shards_dir: Path, task: ShardTask) -> Path:
@@ -86,8 +92,9 @@ class ShardJournal:
         self._last: dict[str, Any] = {}
         self.history = read_history(path, run)
         self._descriptor = -1
-        # A store cannot append: there the whole journal is written each time. It is small.
+        # In a store: the whole journal, and where its last line begins.
         self._content = b""
+        self._last_start = 0
         if is_local(path):
             with faults_named(path):
                 self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -103,6 +110,8 @@ class ShardJournal:
             alone: it is one video, kept apart from all others.
             frames: of that video, given to the teachers so far.
         """
+        if self._descriptor < 0 and frames > STORE_STEP_FRAMES:
+            frames -= frames % STORE_STEP_FRAMES
         self._write({"in_hand": list(in_hand), **({"alone": True, "frames": frames} if alone else {})})
 
     def __enter__(self) -> "ShardJournal":
@@ -126,17 +135,21 @@ class ShardJournal:
     def _write(self, entry: dict[str, Any]) -> None:
         if entry == self._last:
             return
+        only_frames_differ = "frames" in entry and {**self._last, "frames": entry["frames"]} == entry
         self._last = entry
         with faults_named(self._path):
-            self._append(entry)
+            self._append(entry, replaces_last=only_frames_differ)
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: dict[str, Any], *, replaces_last: bool = False) -> None:
+        """Add a line; in a store it may replace the last one."""
         line = json.dumps(entry).encode() + b"\n"
         if self._descriptor >= 0:
             # One write, not fsynced: it must outlive processes, and a machine that dies blames nobody.
             os.write(self._descriptor, line)
         else:
-            self._content += line
+            if not replaces_last:
+                self._last_start = len(self._content)
+            self._content = self._content[: self._last_start] + line
             write_atomically(self._path, self._content)
 
 
