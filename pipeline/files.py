@@ -18,17 +18,26 @@ from pipeline.errors import WorkspaceError
 _FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def disk_fault(path: Path, error: OSError) -> WorkspaceError:
-    """Turn an OSError met while writing `path` into one clear line; the caller raises it."""
+def disk_fault(path: Path, error: OSError, done: str = "written") -> WorkspaceError:
+    """Turn an OSError met while `path` was written, or read, or removed, into one clear line; the caller raises it."""
     if error.errno in _FULL_DISK:
         return WorkspaceError(
             f"{path}: the disk takes no more ({os.strerror(error.errno)}); what was finished before is kept: "
             "free some space or move the workspace, then run the same command again"
         )
     return WorkspaceError(
-        f"{path}: cannot be written ({error.strerror or error}); "
+        f"{path}: cannot be {done} ({error.strerror or error}); "
         "see that the folder exists, is writable and its disk healthy, then run the same command again"
     )
+
+
+@contextlib.contextmanager
+def faults_named(path: Path, done: str = "written") -> Iterator[None]:
+    """Turn every OSError of the block, which does so with `path`, into a WorkspaceError of one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_fault(path, error, done) from error
 
 
 @contextlib.contextmanager

@@ -114,10 +114,11 @@ def publish(part_path: Path, path: Path, sha256: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file; nothing happens where there is none. Raises OSError or WorkspaceError."""
+    """Remove a file; nothing happens where there is none. Raises WorkspaceError."""
     remote = _in_store(path)
     if remote is None:
-        path.unlink(missing_ok=True)
+        with files.faults_named(path, "removed"):
+            path.unlink(missing_ok=True)
         return
     with _faults_named(remote, "removed"), contextlib.suppress(FileNotFoundError):
         _filesystem(remote).rm_file(remote.path)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from manifests import VideoRecord
-from pipeline.errors import Reason
+from pipeline.errors import Reason, WorkspaceError
 from pipeline.label.decoder import DECODER_PROGRAM, DecodedChunk, Decoder
 from pipeline.label.decoder_end import Death, EndedFromOutside, pause_after
 from pipeline.label.frame_ring import choose_num_slots
@@ -99,8 +99,8 @@ class DecodeAhead:
 
         Raises:
             SourceError: the disk of the videos fails, or is not there.
-            WorkspaceError: a video's decoder was ended from outside again and again.
-            KinetError: decoding processes do not start.
+            WorkspaceError: a video's decoder was ended from outside again and again, or the system gives none.
+            KinetError: decoding processes end as soon as they start.
         """
         waiting, following = deque(records), deque(then)
         # What an earlier call left, if it was not closed yet.
@@ -142,7 +142,7 @@ class DecodeAhead:
         while following and self._idle:
             try:
                 self._idle[0].start(following[0].path)
-            except OSError:
+            except WorkspaceError:
                 # No process to be had: nobody has asked for these yet.
                 following.clear()
                 return

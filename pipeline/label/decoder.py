@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import KinetError, Reason, SourceError
+from pipeline.errors import KinetError, Reason, SourceError, WorkspaceError
 from pipeline.label.decoder_end import Death, EndedFromOutside, judge_exit
 from pipeline.label.frame_ring import FrameSource
 from pipeline.label.last_words import LastWords
@@ -90,7 +90,11 @@ class Decoder:
         return self._frames is not None and self._frames.decoder_is_at_work
 
     def start(self, path: Path) -> None:
-        """Tell the process to decode a video; start one where none runs."""
+        """Tell the process to decode a video; start one where none runs.
+
+        Raises:
+            WorkspaceError: the system gives none.
+        """
         self._ask(str(path))
 
     def require_sight(self, check: SightCheck) -> None:
@@ -225,12 +229,31 @@ class Decoder:
 
     def _launch(self) -> None:
         self.close()
-        frames, self._stderr = FrameSource(self._num_slots), LastWords()
-        ours, theirs = socket.socketpair()
-        # A read in the middle of a message gives up as `poll` does between two: struct timeval.
-        timeval = struct.pack("@ll", int(self._stall_sec), max(1, int(self._stall_sec % 1 * 1e6)))
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        with theirs:
+        try:
+            self._open()
+        except OSError as error:
+            self.close()
+            raise WorkspaceError(
+                f"decoding processes do not start on {platform.node()} ({error.strerror or error}); see that the "
+                "machine has memory, processes (ulimit -u) and open files (ulimit -n) to give, or give fewer "
+                "--decoders, then run the same command again"
+            ) from error
+        self._ready = False
+        assert self._connection is not None
+        with contextlib.suppress(OSError):
+            self._connection.send(self._limits)
+
+    def _open(self) -> None:
+        """Start the process and what it is talked to with; where OSError is raised, `close` ends what was begun."""
+        with contextlib.ExitStack() as inheritance:
+            frames = self._frames = FrameSource(self._num_slots)
+            inheritance.callback(frames.drop_inherited)
+            self._stderr = LastWords()
+            ours, theirs = map(inheritance.enter_context, socket.socketpair())
+            # A read in the middle of a message gives up as `poll` does between two: struct timeval.
+            timeval = struct.pack("@ll", int(self._stall_sec), max(1, int(self._stall_sec % 1 * 1e6)))
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+            self._connection = multiprocessing.connection.Connection(ours.detach())
             inherited = (theirs.fileno(), *frames.descriptors)
             self._process = subprocess.Popen(
                 # -P and PYTHONPATH: this very package, not a folder called pipeline where the user stands.
@@ -243,12 +266,6 @@ class Decoder:
                 start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _package_path()},
             )
-        frames.drop_inherited()
-        self._frames = frames
-        self._connection = multiprocessing.connection.Connection(ours.detach())
-        self._ready = False
-        with contextlib.suppress(OSError):
-            self._connection.send(self._limits)
 
 
 def _path_of(request: Request | None) -> str:

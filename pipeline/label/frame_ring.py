@@ -49,14 +49,22 @@ class FrameSource:
 
     Attributes:
         descriptors: of the memory and of the pipe that tells of free slots; the decoding process inherits both.
+
+    Raises:
+        OSError: the system gives no memory, or no more descriptors; none stays open.
     """
 
     def __init__(self, num_slots: int) -> None:
-        memory = os.memfd_create("kinet-frames")
-        os.ftruncate(memory, num_slots * _SLOT_BYTES + 1)
-        free_for_reading, self._free = os.pipe()
-        self.descriptors = (memory, free_for_reading)
-        self._slots, self._at_work = _map(memory)
+        with contextlib.ExitStack() as if_it_fails:
+            memory = os.memfd_create("kinet-frames")
+            if_it_fails.callback(os.close, memory)
+            os.ftruncate(memory, num_slots * _SLOT_BYTES + 1)
+            free_for_reading, self._free = os.pipe()
+            if_it_fails.callback(os.close, free_for_reading)
+            if_it_fails.callback(os.close, self._free)
+            self.descriptors = (memory, free_for_reading)
+            self._slots, self._at_work = _map(memory)
+            if_it_fails.pop_all()
         self._turn = 0
 
     @property

@@ -4,6 +4,9 @@ A file of JSON lines beside the shard, removed once the shard is committed. An a
 to; each line with videos replaces the one before: the videos whose frames are in the teachers. What stands last in an
 attempt is what its worker died, hung or failed with, unless a line after it says that the attempt blames nobody.
 
+A store cannot append: there each note uploads the whole journal. So a line of which only the number of frames changes
+is replaced, and beyond a video's first frames that number goes in steps: a long video takes one line and few uploads.
+
 What the attempts say of the videos stands in `pipeline.label.blame`.
 """
 
@@ -16,15 +19,18 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import KinetError, PredictionError, Reason, WorkspaceError
-from pipeline.files import disk_fault
+from pipeline.files import faults_named
 from pipeline.label.blame import Attempt, JournalHistory, judge
 from pipeline.label.tasks import ShardTask
-from pipeline.store import is_local, remove, write_atomically
+from pipeline.store import is_local, read_present_files, remove, write_atomically
 
 JOURNAL_SUFFIX = ".journal"
 COPY_JOURNAL_SUFFIX = f".copy{JOURNAL_SUFFIX}"
 # What is kept of a teacher's error.
 _MAX_MESSAGE = 300
+# In a store, a video's frames are noted chunk by chunk up to so many, then each time so many more are given: about 550
+# uploads for 500,000 frames. Ends in the same step count as ends at the same frame.
+STORE_STEP_FRAMES = 1024
 
 
 def journal_path_of(shards_dir: Path, task: ShardTask) -> Path:
@@ -44,6 +50,9 @@ def read_history(path: Path, run: str) -> JournalHistory:
     Args:
         path: of the journal.
         run: the run that asks: the death of another run's last attempt came with its driver's.
+
+    Raises:
+        WorkspaceError: disk or store cannot be read.
     """
     return judge(_read_attempts(path), run)
 
@@ -85,13 +94,12 @@ class ShardJournal:
         self._last: dict[str, Any] = {}
         self.history = read_history(path, run)
         self._descriptor = -1
-        # A store cannot append: there the whole journal is written each time. It is small.
+        # In a store: the whole journal, and where its last line begins.
         self._content = b""
+        self._last_start = 0
         if is_local(path):
-            try:
+            with faults_named(path):
                 self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            except OSError as error:
-                raise disk_fault(path, error) from error
         else:
             self._content = _read(path)
         self._write({"run": run, "attempt": attempt, "fresh": is_fresh})
@@ -104,6 +112,8 @@ class ShardJournal:
             alone: it is one video, kept apart from all others.
             frames: of that video, given to the teachers so far.
         """
+        if self._descriptor < 0 and frames > STORE_STEP_FRAMES:
+            frames -= frames % STORE_STEP_FRAMES
         self._write({"in_hand": list(in_hand), **({"alone": True, "frames": frames} if alone else {})})
 
     def __enter__(self) -> "ShardJournal":
@@ -127,19 +137,21 @@ class ShardJournal:
     def _write(self, entry: dict[str, Any]) -> None:
         if entry == self._last:
             return
+        only_frames_differ = "frames" in entry and {**self._last, "frames": entry["frames"]} == entry
         self._last = entry
-        try:
-            self._append(entry)
-        except OSError as error:
-            raise disk_fault(self._path, error) from error
+        with faults_named(self._path):
+            self._append(entry, replaces_last=only_frames_differ)
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: dict[str, Any], *, replaces_last: bool = False) -> None:
+        """Add a line; in a store it may replace the last one."""
         line = json.dumps(entry).encode() + b"\n"
         if self._descriptor >= 0:
             # One write, not fsynced: it must outlive processes, and a machine that dies blames nobody.
             os.write(self._descriptor, line)
         else:
-            self._content += line
+            if not replaces_last:
+                self._last_start = len(self._content)
+            self._content = self._content[: self._last_start] + line
             write_atomically(self._path, self._content)
 
 
@@ -157,18 +169,14 @@ def _append_bytes(path: Path, lines: bytes) -> None:
     if not is_local(path):
         write_atomically(path, _read(path) + lines)
         return
-    try:
-        with path.open("ab") as stream:
-            stream.write(lines)
-    except OSError as error:
-        raise disk_fault(path, error) from error
+    with faults_named(path), path.open("ab") as stream:
+        stream.write(lines)
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+    """Read a journal, empty where there is none. Raises WorkspaceError."""
+    with faults_named(path, "read"):
+        return next((content for _, content in read_present_files([path])), b"")
 
 
 def _read_attempts(path: Path) -> list[Attempt]:

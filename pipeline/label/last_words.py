@@ -12,13 +12,20 @@ class LastWords:
 
     Attributes:
         descriptor: to give to the process as its stderr.
+
+    Raises:
+        OSError: the system gives no memory, or no more descriptors; none stays open.
     """
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("stderr", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, _NUM_BYTES)
-        # A write beyond the end fails, and the process goes on without its words.
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        try:
+            os.ftruncate(self.descriptor, _NUM_BYTES)
+            # A write beyond the end fails, and the process goes on without its words.
+            fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        except OSError:
+            self.close()
+            raise
 
     def clear(self) -> None:
         """Forget what was written; the process writes from the start again, since both share one offset."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from manifests import VideoRecord
 from pipeline.errors import ShardError
+from pipeline.files import disk_fault
 from pipeline.label.kept import KeptVideo, copy_rows
 from pipeline.label.tasks import ShardTask
 from pipeline.shards import Receipt, ShardWriter, open_shard, read_receipt, receipt_path_of, write_receipt
@@ -44,13 +45,19 @@ class Pieces:
         self.receipts: dict[str, Receipt] = {}
 
     def find(self) -> None:
-        """Look for the pieces that are there, whole, and of the labels that are made now."""
+        """Look for the pieces that are there, whole, and of the labels that are made now.
+
+        Raises:
+            WorkspaceError: disk or store cannot be read.
+        """
         for video_id in self._paths:
             try:
                 receipt = read_receipt(self.receipt_path(video_id))
                 is_whole = sha256_of_file(self.shard_path(video_id)) == receipt.sha256
             except (ShardError, FileNotFoundError):
                 continue
+            except OSError as error:
+                raise disk_fault(self.shard_path(video_id), error, "read") from error
             is_its_own = [outcome.video_id for outcome in receipt.outcomes] == [video_id]
             if is_whole and is_its_own and receipt.fingerprint == self._fingerprint:
                 self.receipts[video_id] = receipt

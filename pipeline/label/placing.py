@@ -9,13 +9,12 @@ A kill before the first of these steps leaves what stood there; one in between l
 until the next run finishes the steps.
 """
 
-import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import ShardError
-from pipeline.files import disk_fault, fsync_dir
+from pipeline.files import faults_named, fsync_dir
 from pipeline.label.journal import COPY_JOURNAL_SUFFIX, JOURNAL_SUFFIX
 from pipeline.label.pieces import shard_of_piece
 from pipeline.label.tasks import ShardTask
@@ -51,7 +50,7 @@ def place_pair(shards_dir: Path, receipt: Receipt) -> None:
         WorkspaceError: disk or store cannot be written.
     """
     made, final = attempt_paths(shards_dir, receipt.shard, receipt.attempt), final_paths(shards_dir, receipt.shard)
-    with _faults_named(final.receipt):
+    with faults_named(final.receipt):
         if final.receipt.exists():
             remove(final.receipt)
             _keep_order(shards_dir)
@@ -65,6 +64,9 @@ def place_leftovers(shards_dir: Path, fingerprint: str, names: Collection[str]) 
 
     A pair that was to replace a committed one is not taken: which of the two is newer cannot be told. It is swept away,
     and made again.
+
+    Raises:
+        WorkspaceError: disk or store cannot be read or written.
     """
     committed = {path.stem for path in find_receipts(shards_dir)}
     for path in find_files(shards_dir, f"*.json{NEXT_SUFFIX}"):
@@ -90,6 +92,9 @@ def sweep(shards_dir: Path, tasks: Sequence[ShardTask]) -> None:
     """Remove what attempts left that are over: half files, pairs not taken, files without a receipt.
 
     Of shards that are done, their journals and pieces too.
+
+    Raises:
+        WorkspaceError: disk or store cannot be written.
     """
     open_shards = {task.name for task in tasks}
     unfinished = {f"{task.name}.h5" for task in tasks if task.again is None}
@@ -106,27 +111,20 @@ def sweep(shards_dir: Path, tasks: Sequence[ShardTask]) -> None:
 
 def _place_receipt(shards_dir: Path, receipt: Receipt) -> None:
     final = final_paths(shards_dir, receipt.shard)
-    with _faults_named(final.receipt):
+    with faults_named(final.receipt):
         rename(attempt_paths(shards_dir, receipt.shard, receipt.attempt).receipt, final.receipt)
         _keep_order(shards_dir)
 
 
 def _has_bytes(shard_path: Path, receipt: Receipt) -> bool:
-    try:
-        return sha256_of_file(shard_path) == receipt.sha256
-    except FileNotFoundError:
-        return False
+    with faults_named(shard_path, "read"):
+        try:
+            return sha256_of_file(shard_path) == receipt.sha256
+        except FileNotFoundError:
+            return False
 
 
 def _keep_order(shards_dir: Path) -> None:
     """Wait until a disk has what was changed so far; a store does each change at once."""
     if is_local(shards_dir):
         fsync_dir(shards_dir)
-
-
-@contextlib.contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk_fault(path, error) from error

@@ -162,25 +162,6 @@ def test_a_decoder_killed_at_what_follows_costs_nothing(records: list[VideoRecor
     np.testing.assert_array_equal(frames["v0"], read_frames(records[0].path, range(400)))
 
 
-def test_a_process_that_cannot_start_at_what_follows_spoils_nothing(
-    records: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = Decoder.start
-
-    def fail_for_v2(decoder: Decoder, path: Path) -> None:
-        if path == records[2].path:
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        start(decoder, path)
-
-    decoders = DecodeAhead(1)
-    monkeypatch.setattr(Decoder, "start", fail_for_v2)
-    ends = [event for _, event in decoders.events([records[1]], then=[records[2]]) if isinstance(event, VideoEnd)]
-    monkeypatch.setattr(Decoder, "start", start)
-    _, later, _ = collect(decoders, records)
-    decoders.close()
-    assert ends[0].done.num_frames == 20 and [end.done.num_frames for end in later.values()] == [400, 20, 30]
-
-
 POISON = "tests.pipeline.label.poison_decoder"
 
 

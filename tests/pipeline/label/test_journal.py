@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import PredictionError, Reason, WorkspaceError
 from pipeline.label.blame import IN_PROCESS, MAX_DEATHS, MAX_DEATHS_ANYWHERE, Condemned, JournalHistory
-from pipeline.label.journal import ShardJournal, excuse_attempt, note_hang, read_history
+from pipeline.label.journal import ShardJournal, excuse_attempt, fold_copy, forget_journals, note_hang, read_history
 
 # Of all attempts here: what a driver says is then of the last one.
 ATTEMPT = "attempt"
@@ -214,3 +214,16 @@ def test_a_torn_line_and_an_empty_file_are_read(tmp_path: Path) -> None:
     assert read_history(path, "run").suspects == {"a", "b"}
     path.write_bytes(b"")
     assert read_history(path, "run") == JournalHistory()
+
+
+def test_a_journal_that_cannot_be_read_or_removed_is_one_line(tmp_path: Path) -> None:
+    own, copy = tmp_path / "s.journal", tmp_path / "s.copy.journal"
+    copy.mkdir()
+    with pytest.raises(WorkspaceError, match=r"s.copy.journal: cannot be read \(Is a directory\)"):
+        fold_copy(tmp_path, "s")
+    with pytest.raises(WorkspaceError, match=r"s.copy.journal: cannot be removed"):
+        forget_journals(tmp_path, "s")
+    own.mkdir()
+    for ask in (read_history, ShardJournal):
+        with pytest.raises(WorkspaceError, match=r"s.journal: cannot be read \(Is a directory\)"):
+            ask(own, "run")

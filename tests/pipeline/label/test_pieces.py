@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import WorkspaceError
 from pipeline.label.job import shard_header
 from pipeline.label.journal import ShardJournal, journal_path_of
 from pipeline.label.labeller import ShardLabeller
@@ -55,6 +56,13 @@ def test_only_whole_pieces_of_the_same_labels_are_taken(bench: Bench, monkeypatc
     found = Pieces(bench.shards_dir, task)
     found.find()
     assert list(found.receipts) == ids[2:]
+    # One that the disk does not give is not taken for one that is torn.
+    aside = pieces.shard_path(ids[2]).rename(bench.shards_dir / "aside")
+    pieces.shard_path(ids[2]).mkdir()
+    with pytest.raises(WorkspaceError, match=r"2.piece: cannot be read \(Is a directory\)"):
+        found.find()
+    pieces.shard_path(ids[2]).rmdir()
+    aside.rename(pieces.shard_path(ids[2]))
     header = dataclasses.replace(task.header, fingerprint="0" * 64)
     for other in (dataclasses.replace(task, is_copy=True), dataclasses.replace(task, header=header)):
         none = Pieces(bench.shards_dir, other)

@@ -156,6 +156,15 @@ def test_a_pair_that_is_not_there(tmp_path: Path) -> None:
     assert committed(tmp_path) is None
 
 
+def test_a_leftover_that_cannot_be_read_or_removed_is_one_line(tmp_path: Path) -> None:
+    leave_receipt(tmp_path, "a")
+    attempt_paths(tmp_path, NAME, "a").shard.mkdir()
+    with pytest.raises(WorkspaceError, match=r"a.h5.next: cannot be read \(Is a directory\)"):
+        place_leftovers(tmp_path, FINGERPRINT, {NAME})
+    with pytest.raises(WorkspaceError, match=r"a.h5.next: cannot be removed"):
+        sweep(tmp_path, ())
+
+
 def replace_often(source: Path, folder: Path) -> None:
     """Place new pairs over and over, by turns of two contents."""
     shards = [commit_shard(source / str(seed) / f"{NAME}.h5", [40, 60], seed=seed) for seed in (1, 2)]
