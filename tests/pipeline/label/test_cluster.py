@@ -21,7 +21,7 @@ from pipeline.label.progress import LabelProgress
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from tests.pipeline.label import toy_teachers
 from tests.pipeline.label.conftest import TOY_HUMAN, TOY_SCENE, Bench
-from tests.pipeline.label.toy_teachers import HARM_VARIABLE, LEAK_VARIABLE
+from tests.pipeline.label.toy_teachers import HARM_VARIABLE, LEAK_VARIABLE, NUM_TRIAL_FRAMES
 from tests.processes import descendants, has_open, title
 
 # In the run's own process, and on a Ray cluster of its own.
@@ -126,14 +126,14 @@ def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: in
 @pytest.mark.ray
 @pytest.mark.parametrize("factory", [f"{TOY_HUMAN}_mortal", TOY_HUMAN])
 def test_a_worker_that_dies_while_it_is_measured_is_replaced_a_few_times(
-    bench: Bench, factory: str, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, factory: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from pipeline.label import crew
     from pipeline.label.cluster import RayPool
 
     monkeypatch.setattr(crew, "MAX_FAULTS", 2)
     for_ever = factory == TOY_HUMAN
-    monkeypatch.setenv(LEAK_VARIABLE, "0" if for_ever else "inf")
+    monkeypatch.setenv(LEAK_VARIABLE, str(NUM_TRIAL_FRAMES) if for_ever else "inf")
     teachers = dataclasses.replace(bench.teachers, human_factory=factory)
     settings = ClusterSettings(None, 1)
     with RayPool(teachers, LabelSettings(batch_size=8), bench.shards_dir, settings) as pool:
@@ -143,6 +143,7 @@ def test_a_worker_that_dies_while_it_is_measured_is_replaced_a_few_times(
         else:
             assert pool.describe(measure=True).frames_per_sec
             assert bench.teachers.human_path.with_name("died").exists()
+    assert caplog.text.count("a worker died while its speed was measured") == 1
 
 
 @pytest.mark.ray

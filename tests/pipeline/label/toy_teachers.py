@@ -23,6 +23,8 @@ LEAK_VARIABLE = "KINET_TOY_LEAK"
 HARM_VARIABLE = "KINET_TOY_HARM"
 # What the human teacher says of its preprocessing, on a node that is not as the others are.
 ODDNESS_VARIABLE = "KINET_TOY_ODDNESS"
+# Every teacher is tried on so many as it is loaded.
+NUM_TRIAL_FRAMES = 2
 
 _OTHER_FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "sideways": lambda masks_BHW: masks_BHW.transpose(1, 2),
@@ -84,14 +86,14 @@ def load_human(weights_path: Path, *, device: torch.device, precision: str) -> B
 
 
 class MortalOnce(BrightPixels):
-    """Its process dies at the first frames that any of its kind is given; a file "died" beside the weights tells."""
+    """Its process dies at the first whole batch that any of its kind is given; a file "died" there tells the others."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._died_path = path.with_name("died")
 
     def predict_masks(self, frames_BHWC: Tensor) -> Tensor:
-        if not self._died_path.exists():
+        if len(frames_BHWC) > NUM_TRIAL_FRAMES and not self._died_path.exists():
             self._died_path.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().predict_masks(frames_BHWC)
