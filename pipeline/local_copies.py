@@ -105,7 +105,7 @@ def sweep_scratch() -> None:
         except FileNotFoundError:
             continue  # another process finished or removed it just now
         except OSError as error:
-            logger.warning("%s: cannot be removed (%s)", path, error.strerror or error)
+            logger.info("%s: cannot be removed (%s)", path, error.strerror or error)
 
 
 def hold(descriptor: int) -> None:

@@ -3,7 +3,7 @@
 An end says little of a video that shared the teachers with others, or that came to a process after others: what was
 gathered before may have ended it, as a leak does. So the next attempt labels each of them alone, and only what is the
 first in its process can be held to be the cause. An end says little when the driver died as well: machines end, and
-videos in hand are not to blame; only where it happens to a video again is it labelled alone.
+videos in hand are not to blame; only where it happens to a shard again are they labelled alone.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ MAX_DEATHS = 3
 # As many alone, at whatever frames: a video may kill now here, now there. Deaths of a worker that is its own driver do
 # not count so: whether its machine was preempted, nobody is left to say.
 MAX_DEATHS_ANYWHERE = 6
-# Attempts that came to no end because their driver died, before what they had in hand is suspected: most were killed
-# with it. Were there no such number, a video that takes the whole machine with it would do so for ever.
+# Attempts at a shard that ended with their driver, before what they had in hand is suspected: most were killed with it.
+# From then on the videos are kept one by one, so that the shard comes to its end however often that is.
 MAX_DRIVER_ENDS = 2
 # Where so many videos are condemned and not one was labelled, the teachers are the cause.
 MAX_CONDEMNED = 5
@@ -95,7 +95,6 @@ class _Record:
     """
 
     is_suspect: bool = False
-    driver_ends: int = 0
     agreeing: int = 0
     anywhere: int = 0
     place: int | None = None
@@ -111,11 +110,6 @@ class _Record:
         # At another frame than the last time, what does the harm may not be there.
         self.agreeing = self.agreeing + 1 if self.place in (None, attempt.frames) else 1
         self.place = attempt.frames
-
-    def add_driver_end(self) -> None:
-        """Count an attempt with the video in hand that ended with its driver."""
-        self.driver_ends += 1
-        self.is_suspect |= self.driver_ends >= MAX_DRIVER_ENDS
 
     @property
     def condemned(self) -> Condemned | None:
@@ -137,6 +131,7 @@ def judge(attempts: Sequence[Attempt], run: str) -> JournalHistory:
     records: dict[str, _Record] = {}
     any_passed = False
     ended_badly: list[Attempt] = []
+    num_driver_ends = 0
     for number, attempt in enumerate(attempts):
         passed = attempt.seen.difference(attempt.in_hand)
         any_passed |= bool(passed)
@@ -147,12 +142,14 @@ def judge(attempts: Sequence[Attempt], run: str) -> JournalHistory:
         following = attempts[number + 1].run if number + 1 < len(attempts) else run
         if attempt.run == following:
             ended_badly.append(attempt)
+        else:
+            num_driver_ends += 1
         for video_id in attempt.in_hand:
             record = records.setdefault(video_id, _Record())
             if attempt.run == following:
                 record.add(attempt)
             else:
-                record.add_driver_end()
+                record.is_suspect |= num_driver_ends >= MAX_DRIVER_ENDS
     condemned = {video_id: verdict for video_id, record in records.items() if (verdict := record.condemned)}
     return JournalHistory(
         suspects=frozenset(name for name, record in records.items() if record.is_suspect and name not in condemned),

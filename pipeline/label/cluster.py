@@ -20,7 +20,7 @@ from pipeline.label.description import WorkerDescription, WorkerResources
 from pipeline.label.metrics import RayMetrics
 from pipeline.label.places import share_out
 from pipeline.label.product import Product
-from pipeline.label.run_ends import Committed, excuse_runs, settle
+from pipeline.label.run_ends import Committed, settle
 from pipeline.label.settings import ClusterSettings, LabelSettings
 from pipeline.label.shard_queue import ShardQueue, ShardRun
 from pipeline.label.tasks import ShardTask
@@ -69,7 +69,6 @@ class RayPool:
 
     def __exit__(self, *_: object) -> None:
         self._crew.close()
-        excuse_runs(self._queue, self._shards_dir)
         ray.shutdown()
         self._empty_dir.cleanup()
 

@@ -251,8 +251,10 @@ class Crew:
             # A teacher's process, its GPU above all, may be of no more use.
             self._end(member)
             return Failed(run, str(fault))
-        member.num_faults += 1
         present = [member, *self._idle, *self._resting, *self._at_work.values()]
+        # Where a node is to blame, all its workers meet it.
+        was_well = not any(other.num_faults for other in present if other.node_id == member.node_id)
+        member.num_faults += 1
         num_faults = sum(other.num_faults for other in present) + self._faults_left.total()
         if num_faults >= MAX_FAULTS and all(other.num_faults for other in present):
             self._end(member)
@@ -266,7 +268,7 @@ class Crew:
             self._end(member)
             self._faults_left[member.node_id] = max(self._faults_left[member.node_id], member.num_faults)
             self._starts.pause()
-        return Faulted(run, str(fault), was_well=member.num_faults == 1)
+        return Faulted(run, str(fault), was_well=was_well)
 
     def _ask_progress(self) -> None:
         """Take in what the workers answered, and ask again: none of it is waited for."""

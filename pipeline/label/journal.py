@@ -39,7 +39,7 @@ def journal_path_of(shards_dir: Path, task: ShardTask) -> Path:
 
 
 def forget_journals(shards_dir: Path, shard_name: str) -> None:
-    """Remove a shard's journals; call it when the shard is committed, not before: until then they are needed."""
+    """Remove a shard's journals; call it when the shard is committed, or what they say is not to be believed."""
     for suffix in (JOURNAL_SUFFIX, COPY_JOURNAL_SUFFIX):
         remove(shards_dir / f"{shard_name}{suffix}")
 
@@ -66,7 +66,7 @@ def fold_copy(shards_dir: Path, shard_name: str) -> None:
 
 
 def excuse_attempt(path: Path, attempt: str) -> None:
-    """Say, as the driver, that an attempt ended with its machine or the driver itself, which is no video's doing."""
+    """Say, as the driver, that an attempt ended with its machine, which is no video's doing."""
     _append_line(path, {"attempt": attempt, "ended": True})
 
 
@@ -91,6 +91,7 @@ class ShardJournal:
 
     def __init__(self, path: Path, run: str, attempt: str = "", *, is_fresh: bool = True) -> None:
         self._path = path
+        self._attempt = attempt
         self._last: dict[str, Any] = {}
         self.history = read_history(path, run)
         self._descriptor = -1
@@ -102,7 +103,7 @@ class ShardJournal:
                 self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         else:
             self._content = _read(path)
-        self._write({"run": run, "attempt": attempt, "fresh": is_fresh})
+        self._write({"run": run, "fresh": is_fresh})
 
     def note(self, in_hand: Sequence[str], *, alone: bool = False, frames: int = 0) -> None:
         """Say which videos' frames are with the teachers from now on; call it before they are.
@@ -144,7 +145,7 @@ class ShardJournal:
 
     def _append(self, entry: dict[str, Any], *, replaces_last: bool = False) -> None:
         """Add a line; in a store it may replace the last one."""
-        line = json.dumps(entry).encode() + b"\n"
+        line = json.dumps({"attempt": self._attempt, **entry}).encode() + b"\n"
         if self._descriptor >= 0:
             # One write, not fsynced: it must outlive processes, and a machine that dies blames nobody.
             os.write(self._descriptor, line)
@@ -190,7 +191,8 @@ def _read_attempts(path: Path) -> list[Attempt]:
         if "run" in entry:
             attempts.append(Attempt(entry["run"], entry.get("attempt", ""), entry.get("fresh", True)))
             continue
-        # The driver names the attempt that it speaks of, which may have ended before its first line.
+        # The driver may speak of one that ended before its first line, and a worker that was out of reach may come back
+        # when another has begun.
         spoken_of = [attempt for attempt in attempts if attempt.name == entry.get("attempt", attempt.name)]
         if spoken_of:
             _take_up(spoken_of[-1], entry)

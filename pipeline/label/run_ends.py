@@ -1,11 +1,9 @@
 """How a worker's run at a shard may end, and what the queue and the shard's journal are told of it. No Ray here."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import WorkspaceError
 from pipeline.label.blame import JournalHistory
 from pipeline.label.journal import (
     excuse_attempt,
@@ -48,7 +46,7 @@ class Failed(NamedTuple):
 
 
 class Faulted(NamedTuple):
-    """A run ended in a fault of data or environment; `was_well` where its worker met the first since it committed."""
+    """A run ended in a fault of data or environment; `was_well` where none of its node had met one."""
 
     run: ShardRun
     why: str
@@ -96,15 +94,9 @@ def settle(ended: Died | Hung | Failed | Faulted, queue: ShardQueue, shards_dir:
 def lose(run: ShardRun, history: JournalHistory, why: str, queue: ShardQueue, shards_dir: Path) -> None:
     """Tell the queue of a run that ended badly; see `ShardQueue.lose`.
 
-    Where the teachers are to blame, what is said of the videos is forgotten: all are tried once those are mended.
+    Where the teachers seem to blame, and have labelled no shard in this run, what is said of the videos is forgotten:
+    all are tried once the teachers are mended.
     """
-    if history.blames_teachers and not queue.rivals(run):
+    if history.blames_teachers and not (queue.any_committed or queue.rivals(run)):
         forget_journals(shards_dir, run.task.name)
     queue.lose(run, history, why)
-
-
-def excuse_runs(queue: ShardQueue, shards_dir: Path) -> None:
-    """Say in the journals of what is at work, as far as they can be written, that it ends with the driver."""
-    for run in queue.runs:
-        with contextlib.suppress(WorkspaceError):
-            excuse_attempt(journal_path_of(shards_dir, run.task), run.task.attempt)

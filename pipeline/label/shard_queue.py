@@ -21,8 +21,8 @@ MAX_DEATHS = 6
 FIRST_REST_SEC, LONGEST_REST_SEC = 10.0, 300.0
 # Ends that the shard's journal lays to nobody: no doing of the shard, but not for ever.
 MAX_ENDED = 20
-# Workers that were well before they met a fault of data or environment at a shard: at this one, it is the shard's.
-MAX_FAULTS = 3
+# Faults of data or environment at a shard, met by workers whose node was well before, after which they are the shard's.
+MAX_SHARD_FAULTS = 3
 # Where so many shards are given up one after the other, so will be all.
 MAX_FAILURES_IN_A_ROW = 3
 # A shard is late when it takes so many times the median, and a worker's start is long forgotten.
@@ -105,6 +105,11 @@ class ShardQueue:
         return len(self._waiting) + len({run.task.name for run in self._runs})
 
     @property
+    def any_committed(self) -> bool:
+        """Whether a shard was committed."""
+        return bool(self._committed)
+
+    @property
     def runs(self) -> tuple[ShardRun, ...]:
         """The attempts that are under way."""
         return tuple(self._runs)
@@ -181,13 +186,13 @@ class ShardQueue:
         Args:
             run: the attempt.
             why: the fault.
-            was_well: the worker had met none since it last committed a shard: this one may be the shard's.
+            was_well: no worker of its node had met one since it last committed a shard: this one may be the shard's.
 
         Raises:
             LabellingError: the last shards were all given up.
         """
         self._faults[run.task.name] += was_well
-        if self._faults[run.task.name] < MAX_FAULTS:
+        if self._faults[run.task.name] < MAX_SHARD_FAULTS:
             self.put_back(run)
             return
         self._end(run)

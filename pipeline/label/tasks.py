@@ -24,7 +24,7 @@ class ShardTask:
         again: None to label every video; else the videos to try again, while the rows of all others are taken over
             from the committed file.
         witnesses: videos by which a worker tells a missing file from a missing disk.
-        is_copy: another worker is at the same shard, late.
+        is_copy: its journal and pieces have names of their own, for another worker is, or was, at the same shard.
         then: the videos that the worker will most likely be given after these, in their order; it may begin to decode
             them while it ends this shard.
         attempt: names this attempt at the shard in its journal, its receipt and its files.

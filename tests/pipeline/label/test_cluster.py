@@ -120,7 +120,7 @@ def test_a_signal_ends_the_run_with_one_line(bench: Bench, number: int, code: in
     assert len(err.strip().splitlines()) == 1 and "run the same command again" in err
     # No video is suspected of it.
     (history,) = (read_history(path, "the next run") for path in bench.shards_dir.glob("*.journal"))
-    assert history.ended and not history.suspects
+    assert not history.suspects
 
 
 @pytest.mark.ray

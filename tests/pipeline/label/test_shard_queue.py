@@ -18,7 +18,7 @@ from pipeline.label.shard_queue import (
     MAX_DEATHS,
     MAX_ENDED,
     MAX_FAILURES_IN_A_ROW,
-    MAX_FAULTS,
+    MAX_SHARD_FAULTS,
     PACE_SHARDS,
     STUCK_SEC,
     ShardQueue,
@@ -161,7 +161,7 @@ def test_a_fault_that_well_workers_meet_at_one_shard_is_the_shards() -> None:
     queue = ShardQueue(tasks(2))
     sick = tasks(2)[0].name
     labelled = 0
-    for number in range(2 * MAX_FAULTS):
+    for number in range(2 * MAX_SHARD_FAULTS):
         run = queue.take()
         assert run is not None
         if run.task.name != sick:
@@ -172,7 +172,7 @@ def test_a_fault_that_well_workers_meet_at_one_shard_is_the_shards() -> None:
         queue.put_back_faulted(run, "v0.mp4: Input/output error", was_well=number % 2 == 1)
         if not queue.num_open:
             break
-    assert (labelled, number) == (1, 2 * MAX_FAULTS - 1)
+    assert (labelled, number) == (1, 2 * MAX_SHARD_FAULTS - 1)
     with pytest.raises(LabellingError, match=rf"1 shards could not be labelled \({sick}\); .*Input/output error"):
         queue.require_all()
 
@@ -312,9 +312,13 @@ def test_no_third_worker_meets_what_the_first_one_died_of() -> None:
     assert queue.take() is None and queue.num_places == 1
 
 
-def test_verdicts_are_forgotten_where_the_teachers_are_to_blame(tmp_path: Path) -> None:
-    """Once they are mended, by the same command every video is tried."""
-    queue = ShardQueue(tasks(1, videos_per_shard=MAX_CONDEMNED))
+@pytest.mark.parametrize("num_labelled", [0, 1])
+def test_verdicts_are_forgotten_where_the_teachers_are_to_blame(tmp_path: Path, num_labelled: int) -> None:
+    """Once they are mended, the same command tries every video. Teachers that labelled a shard are well: it goes on."""
+    queue = ShardQueue(tasks(1 + num_labelled, videos_per_shard=MAX_CONDEMNED)[::-1])
+    if num_labelled:
+        labelled = queue.take()
+        assert labelled is not None and queue.commit(labelled, 20)
     while (run := queue.take()) is not None:
         with pytest.raises(PredictionError), ShardJournal(journal_path_of(tmp_path, run.task), "run") as journal:
             left = [name for name in (f"v{i}" for i in range(MAX_CONDEMNED)) if name not in journal.history.condemned]
@@ -323,7 +327,7 @@ def test_verdicts_are_forgotten_where_the_teachers_are_to_blame(tmp_path: Path) 
         settle(Failed(run, "ValueError: no"), queue, tmp_path, "run")
     with pytest.raises(LabellingError, match=f"not one of its first {MAX_CONDEMNED} videos could be labelled"):
         queue.require_all()
-    assert not list(tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == num_labelled
 
 
 def test_a_video_that_hangs_the_late_shards_second_worker_too_is_condemned(tmp_path: Path) -> None:
