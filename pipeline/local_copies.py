@@ -108,8 +108,13 @@ def sweep_scratch() -> None:
             logger.info("%s: cannot be removed (%s)", path, error.strerror or error)
 
 
-def hold(descriptor: int) -> None:
-    """Keep `sweep_scratch` from an open file or folder until the descriptor is closed or its process ends."""
+def hold(path: Path, descriptor: int) -> None:
+    """Keep `sweep_scratch` from an open file or folder until the descriptor is closed or its process ends.
+
+    What does not lie in the scratch folder is never swept: nothing is done.
+    """
+    if path.parent != cache_dir() / "scratch":
+        return
     # Where a file system knows no locks, `sweep_scratch` gets none either, and removes nothing.
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -137,7 +142,7 @@ def _held_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=_scratch_dir()) as folder:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            hold(descriptor)
+            hold(Path(folder), descriptor)
             yield Path(folder)
         finally:
             os.close(descriptor)

@@ -140,15 +140,14 @@ def judge(attempts: Sequence[Attempt], run: str) -> JournalHistory:
         if attempt.blameless:
             continue
         following = attempts[number + 1].run if number + 1 < len(attempts) else run
+        in_hand = [records.setdefault(video_id, _Record()) for video_id in attempt.in_hand]
         if attempt.run == following:
             ended_badly.append(attempt)
+            for record in in_hand:
+                record.add(attempt)
         else:
             num_driver_ends += 1
-        for video_id in attempt.in_hand:
-            record = records.setdefault(video_id, _Record())
-            if attempt.run == following:
-                record.add(attempt)
-            else:
+            for record in in_hand:
                 record.is_suspect |= num_driver_ends >= MAX_DRIVER_ENDS
     condemned = {video_id: verdict for video_id, record in records.items() if (verdict := record.condemned)}
     return JournalHistory(

@@ -38,11 +38,11 @@ class PartFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Create or empty the file, held until it is closed; raises OSError."""
+        """Create or empty the file, held (`hold`) until it is closed; raises OSError."""
         self.path = path
         self.fault: OSError | None = None
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        hold(self._descriptor)
+        hold(path, self._descriptor)
         os.ftruncate(self._descriptor, 0)
         self._position = 0
         self._end = 0
